@@ -1,0 +1,245 @@
+"""From (tensor, property) back to what decided it: the one question of torchwhy, answered once for all families.
+
+The walk goes over the recorded ops from the failing one backwards. At each op that made the tensor it asks whether an input already
+had the property's value: if so the walk goes on with that input, if not the value was decided here. What the recorder can't see
+(numpy, files, plain Python numbers) ends the walk, and the answer says so.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Union
+
+from ..model import Evidence, ModuleFacts, OpRecord, Span, TensorFacts
+from .history import History, history_of
+from .layers import setting_of
+from .shapes import Carried, Given, Product, source_of_size
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size of one dimension (0-based from the left)."""
+
+    dim: int
+
+
+Property = Union[Size, Literal["rank", "dtype", "device", "layout", "grad", "values"]]
+How = Literal["module", "op", "created", "python", "no-grad", "inference", "setter", "given", "unknown"]
+"""module: a layer's constructor argument · op: an op changed it · created: the tensor was made with it · python: it went through plain Python or
+numpy · no-grad, inference: the mode in force · setter: an attribute was set · given: it came into view already so (data, arguments) · unknown: not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where the property was decided. `trail` leads from there to the tensor, oldest first (ops after the deciding one)."""
+
+    how: How
+    tensor: TensorFacts
+    """The tensor that first had the value."""
+    op: OpRecord | None = None
+    module: ModuleFacts | None = None
+    setting: str = ""
+    """The constructor parameter of `module`, or the argument of `op`, that decided it."""
+    parameter: str = ""
+    """The name of the module's parameter or buffer."""
+    product: tuple[int, ...] = ()
+    """For a size made by regrouping: the sizes that were multiplied."""
+    trail: tuple[OpRecord, ...] = ()
+    before: TensorFacts | None = None
+    """What the deciding op got: the value before it was changed."""
+
+    @property
+    def span(self) -> Span | None:
+        """The line that decided it: the layer's constructor call, else the op's line."""
+        if self.how == "module" and self.module is not None and self.module.built:
+            return self.module.built[0]
+        return self.op.span if self.op is not None else None
+
+    @property
+    def calls(self) -> tuple[Span, ...]:
+        """That line and the calls around it, nearest first."""
+        if self.how == "module" and self.module is not None:
+            return self.module.built
+        return self.op.where if self.op is not None else ()
+
+
+def decided(evidence: Evidence, tensor: TensorFacts, what: Property, before: int | None = None) -> Decision:
+    """What decided `what` of `tensor`, looking at ops below index `before` (default: all)."""
+    return _walk(history_of(evidence), tensor, what, before)
+
+
+def _walk(history: History, tensor: TensorFacts, what: Property, before: int | None) -> Decision:
+    trail: list[OpRecord] = []
+    seen: set[int] = set()
+    dim = what.dim if isinstance(what, Size) else 0
+    while True:
+        setter = _setter(history, tensor, what, before)
+        op = history.producer(tensor, before)
+        if setter is not None and (op is None or setter.index > op.index):
+            return Decision("setter", tensor, setter, setting=setter.name, trail=tuple(reversed(trail)))
+        if (owned := history.owner_of.get(tensor.id)) is not None and what not in ("grad", "values"):
+            module, name = owned
+            argument = setting_of(module, name, dim) if isinstance(what, Size) else ("dtype" if what == "dtype" else "device" if what == "device" else "")
+            if argument or op is None or op.name in ("Parameter", "empty", "to"):
+                if argument or op is None or not _visible(op):
+                    return Decision("module", tensor, None, module, argument, name, trail=tuple(reversed(trail)))
+        if op is None:
+            return Decision("given", tensor, None, trail=tuple(reversed(trail)))
+        if op.index in seen:
+            return Decision("unknown", tensor, op, trail=tuple(reversed(trail)))
+        seen.add(op.index)
+        made = next((t for t in op.outputs if t.id == tensor.id), tensor)
+        step = _size_step(op, made, dim) if isinstance(what, Size) else _value_step(op, made, what)
+        if isinstance(step, Decision):
+            module = history.module(op.module) if op.module is not None else None
+            return Decision(step.how, made, op, module, step.setting, product=step.product, trail=tuple(reversed(trail)), before=step.before)
+        trail.append(op)
+        tensor, dim, before = step[0], step[1], op.index
+
+
+def _visible(op: OpRecord) -> bool:
+    return bool(op.where)
+
+
+def _setter(history: History, tensor: TensorFacts, what: Property, before: int | None) -> OpRecord | None:
+    """The latest `x.data = …`, `requires_grad = …` or `requires_grad_()` that set the property on this very tensor."""
+    names = {"grad": ("requires_grad.set", "requires_grad_"), "dtype": ("data.set",), "device": ("data.set",)}.get(what if isinstance(what, str) else "", ())
+    if not names:
+        return None
+    for op in reversed(history.evidence.ops):
+        if op.name in names and (before is None or op.index < before) and op.inputs and op.inputs[0].id == tensor.id:
+            return op
+    return None
+
+
+Step = Union[Decision, tuple[TensorFacts, int]]
+
+
+def _size_step(op: OpRecord, made: TensorFacts, dim: int) -> Step:
+    source = source_of_size(op, made, dim)
+    if isinstance(source, Carried) and source.exact:
+        return source.tensor, source.dim
+    if isinstance(source, Carried):
+        return Decision("op", made, op, before=source.tensor)
+    if isinstance(source, Product):
+        return Decision("op", made, op, product=tuple((source.tensor.shape or ())[d] for d in source.dims), before=source.tensor)
+    assert isinstance(source, Given)
+    return Decision("op" if op.inputs else "created", made, op, setting=source.argument, before=op.inputs[0] if op.inputs else None)
+
+
+_FREE_RANK = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "select", "stack", "sum", "mean", "expand", "repeat")
+_ROUND_TRIP = ("tensor", "from_numpy", "as_tensor", "asarray", "Tensor", "FloatTensor", "LongTensor")
+
+
+def _value_step(op: OpRecord, made: TensorFacts, what: Property) -> Step:
+    inputs = [t for t in op.inputs if t.id != made.id]
+    if what == "grad":
+        return _grad_step(op, made, inputs)
+    if not inputs:
+        return Decision("created", made, op)
+    if what == "rank":
+        carrier = next((t for t in inputs if t.rank == made.rank), None)
+        if op.name.rstrip("_") in _FREE_RANK and inputs[0].rank != made.rank:
+            carrier = None
+    elif what == "dtype":
+        carrier = next((t for t in inputs if t.dtype == made.dtype and t.rank > 0), None) or next((t for t in inputs if t.dtype == made.dtype), None)
+    elif what == "device":
+        carrier = next((t for t in inputs if t.device == made.device), None)
+    elif what == "layout":
+        carrier = next((t for t in inputs if t.is_contiguous == made.is_contiguous and t.layout == made.layout), None)
+    else:  # values: follow what only moves them
+        carrier = inputs[0] if op.name.rstrip("_") in _MOVES_VALUES else None
+    return (carrier, 0) if carrier is not None else Decision("op", made, op, before=inputs[0])
+
+
+_MOVES_VALUES = frozenset(
+    "view reshape flatten unflatten squeeze unsqueeze permute transpose t T repeat expand expand_as contiguous clone detach to long int cpu cuda type "
+    "getitem select narrow chunk split unbind stack cat index_select flip roll pin_memory movedim view_as reshape_as data swapaxes".split()
+)
+
+
+def _grad_step(op: OpRecord, made: TensorFacts, inputs: list[TensorFacts]) -> Step:
+    carrier = next((t for t in inputs if t.requires_grad), None)
+    if made.requires_grad:
+        return (carrier, 0) if carrier is not None else Decision("created", made, op)
+    if carrier is not None:
+        if op.inference_mode:
+            return Decision("inference", made, op, before=carrier)
+        return Decision("op" if op.grad_enabled or op.name in ("detach", "data") else "no-grad", made, op, before=carrier)
+    if op.name in _ROUND_TRIP and not op.inputs:
+        return Decision("python", made, op)
+    if not inputs:
+        return Decision("created", made, op)
+    return max(inputs, key=lambda t: (t.is_floating, t.rank)), 0
+
+
+def grad_cut(evidence: Evidence, tensor: TensorFacts, before: int | None = None) -> Decision:
+    """Why `tensor` has no graph: the op (or mode, or Python round trip) at which the link to what requires grad was lost.
+
+    All branches of the computation are searched, not one path: the nearest op that had an input which requires grad and whose output does not.
+    Where no ancestor required grad, the answer is the `created` or `given` decision of the main path.
+    """
+    history = history_of(evidence)
+    queue: list[tuple[TensorFacts, int | None, tuple[OpRecord, ...]]] = [(tensor, before, ())]
+    seen: set[int] = set()
+    round_trip: Decision | None = None
+    while queue:
+        current, limit, trail = queue.pop(0)
+        op = history.producer(current, limit)
+        if op is None or op.index in seen:
+            continue
+        seen.add(op.index)
+        made = next((t for t in op.outputs if t.id == current.id), current)
+        step = _grad_step(op, made, [t for t in op.inputs if t.id != made.id])
+        if isinstance(step, Decision) and step.how in ("op", "no-grad", "inference"):
+            return Decision(step.how, made, op, history.module(op.module), trail=trail, before=step.before)
+        if not op.inputs or op.name in _ROUND_TRIP:
+            leak = _left_torch(history, op)
+            if leak is not None and round_trip is None:
+                round_trip = Decision("python", made, leak, history.module(leak.module), trail=(op, *trail), before=leak.inputs[0])
+        queue += [(t, op.index, (op, *trail)) for t in op.inputs if t.id != made.id]
+    return round_trip or decided(evidence, tensor, "grad", before)
+
+
+LEAVES_TORCH = ("item", "numpy", "tolist", "__array__", "__float__", "__int__", "__index__", "__bool__", "float", "int", "detach", "data")
+
+
+def _left_torch(history: History, made_by: OpRecord) -> OpRecord | None:
+    """The latest conversion to plain Python or numpy, before this op and in the same step, of a tensor that had a graph."""
+    for op in reversed(history.evidence.ops):
+        if op.index < made_by.index and op.step == made_by.step and op.name in LEAVES_TORCH and any(t.requires_grad for t in op.inputs):
+            return op
+    return None
+
+
+def path(evidence: Evidence, tensor: TensorFacts, what: Property, before: int | None = None, limit: int = 12) -> tuple[OpRecord, ...]:
+    """The ops along the data from its source to `tensor`, oldest first: at each op the walk goes on with the input that the property was made from."""
+    history = history_of(evidence)
+    found: list[OpRecord] = []
+    dim = what.dim if isinstance(what, Size) else 0
+    while len(found) < 200:
+        op = history.producer(tensor, before)
+        if op is None:
+            break
+        made = next((t for t in op.outputs if t.id == tensor.id), tensor)
+        found.append(op)
+        inputs = [t for t in op.inputs if t.id != made.id]
+        if not inputs:
+            break
+        tensor, before = inputs[0], op.index
+        if isinstance(what, Size):
+            source = source_of_size(op, made, dim)
+            if isinstance(source, Carried):
+                tensor, dim = source.tensor, source.dim
+            elif isinstance(source, Product):
+                tensor, dim = source.tensor, source.dims[-1]
+            else:
+                dim = min(dim, max(0, tensor.rank - 1))
+            owned = history.owner_of.get(tensor.id)
+            if owned is not None:
+                tensor = inputs[0]
+                dim = min(dim, max(0, tensor.rank - 1))
+        else:
+            step = _value_step(op, made, what)
+            if not isinstance(step, Decision):
+                tensor = step[0]
+    return tuple(reversed(found))[-limit:]
