@@ -1,0 +1,58 @@
+"""The traceback as plain frames."""
+from __future__ import annotations
+
+import linecache
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..model import Argument, Frame
+from ..record.spans import origin, span_of
+
+if TYPE_CHECKING:
+    from ..record.recorder import Recorder
+
+_LOCALS = {"user": 60, "library": 24, "torch": 24}
+_HIDDEN = ("__builtins__", "__annotations__", "__spec__", "__loader__", "__doc__", "__name__", "__file__", "__cached__", "__package__")
+
+
+def walk(traceback: TracebackType | None) -> list[TracebackType]:
+    """The traceback's levels, outermost first, without torchwhy's own."""
+    found = []
+    while traceback is not None:
+        if origin(traceback.tb_frame.f_code.co_filename) != "own":
+            found.append(traceback)
+        traceback = traceback.tb_next
+    return found
+
+
+def frames_of(levels: list[TracebackType], recorder: "Recorder") -> tuple[Frame, ...]:
+    """Each level with its place, its source line and its local variables, described."""
+    return tuple(_frame(level, recorder) for level in levels)
+
+
+def _frame(level: TracebackType, recorder: "Recorder") -> Frame:
+    frame = level.tb_frame
+    code = frame.f_code
+    kind = origin(code.co_filename)
+    span = span_of(code, level.tb_lasti)
+    me = frame.f_locals.get("self")
+    return Frame(
+        span=span,
+        origin=kind if kind != "own" else "library",
+        code=linecache.getline(code.co_filename, span.line).strip(),
+        locals=_locals(frame, recorder, _LOCALS.get(kind, 24)),
+        module=recorder.module_id(me) if isinstance(me, nn.Module) else None,
+    )
+
+
+def _locals(frame: FrameType, recorder: "Recorder", limit: int) -> tuple[Argument, ...]:
+    chosen: list[tuple[str, Any]] = [(k, v) for k, v in frame.f_locals.items() if k not in _HIDDEN and not k.startswith("@")]
+    if frame.f_locals is frame.f_globals:  # a script's top level: the last assigned are the nearest to the failure
+        chosen = [(k, v) for k, v in chosen if not _is_definition(v)]
+    return tuple(Argument(name, recorder.describe(value)) for name, value in chosen[-limit:])
+
+
+def _is_definition(value: object) -> bool:
+    return isinstance(value, type) or type(value).__name__ in ("module", "function", "builtin_function_or_method")

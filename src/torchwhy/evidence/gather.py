@@ -1,0 +1,129 @@
+"""The evidence of one failure, gathered once while the frames and the graph are still alive."""
+from __future__ import annotations
+
+import platform
+import sys
+import tokenize
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..model import Environment, Evidence, Failure, Operand, OpRecord, Span
+from ..record.traceback import strip_traceback
+from .frames import frames_of, walk
+from .graph import graph_of, roots_of
+from .names import module_roots, tensor_names
+
+if TYPE_CHECKING:
+    from ..record.recorder import Recorder
+
+_SOURCE_LIMIT = 2_000_000
+
+
+def gather(error: BaseException, recorder: "Recorder") -> Evidence:
+    """Everything that is known of the failure, as plain data. Leaves the recorder stopped."""
+    recorder.stop()
+    levels = walk(strip_traceback(error.__traceback__))
+    every_level = [level for e in _chain(error) for level in walk(strip_traceback(e.__traceback__))]
+    modules = recorder.module_facts(module_roots(every_level))
+    failure = _failure(error, recorder, levels)
+    ops = recorder.history()
+    graph = graph_of(roots_of(levels), recorder)
+    loaders, optimizers = recorder.loaders(), recorder.optimizers()
+    spans: list[Span] = [span for op in ops for span in op.where]
+    spans += [span for module in modules for span in (*module.built, *((module.defined,) if module.defined else ()))]
+    spans += [frame.span for f in _failures(failure) for frame in f.frames]
+    spans += [span for thing in (*loaders, *optimizers) for span in thing.built]
+    return Evidence(
+        failure=failure,
+        ops=ops,
+        modules=modules,
+        graph=graph,
+        loaders=loaders,
+        optimizers=optimizers,
+        names=tensor_names(every_level, modules, recorder),
+        sources=read_sources(span.file for span in spans),
+        environment=environment(),
+        recording=recorder.summary(),
+        problems=tuple(recorder.problems),
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and those it was raised from, outermost first."""
+    found: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in found and len(found) < 16:
+        found.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return found
+
+
+def _failures(failure: Failure | None) -> Iterable[Failure]:
+    while failure is not None:
+        yield failure
+        failure = failure.caused_by
+
+
+def _failure(error: BaseException, recorder: "Recorder", levels: list[TracebackType]) -> Failure:
+    cause: Failure | None = None
+    for inner in reversed(_chain(error)[1:]):
+        cause = _one_failure(inner, recorder, walk(strip_traceback(inner.__traceback__)), cause)
+    return _one_failure(error, recorder, levels, cause)
+
+
+def _one_failure(error: BaseException, recorder: "Recorder", levels: list[TracebackType], cause: Failure | None) -> Failure:
+    frames = frames_of(levels, recorder)
+    op = recorder.failing(error)
+    return Failure(
+        error_type=type(error).__name__,
+        message=str(error),
+        error_module=type(error).__module__,
+        frames=frames,
+        op=op,
+        operands=operands_of(op),
+        module=next((f.module for f in reversed(frames) if f.module is not None), None),
+        caused_by=cause,
+    )
+
+
+def operands_of(op: OpRecord | None) -> tuple[Operand, ...]:
+    """The op's arguments; the user's expressions for them are found later, from the source."""
+    return tuple(Operand(a.name, "", a.value) for a in op.arguments) if op is not None else ()
+
+
+def read_sources(files: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The text of each file that can be read, once."""
+    found: dict[str, str] = {}
+    for file in files:
+        if file in found or file.startswith("<"):
+            continue
+        try:
+            if Path(file).stat().st_size <= _SOURCE_LIMIT:
+                with tokenize.open(file) as stream:
+                    found[file] = stream.read()
+        except (OSError, SyntaxError, UnicodeDecodeError):  # gone, unreadable or not text: the spans stand without it
+            continue
+    return tuple(found.items())
+
+
+def environment() -> Environment:
+    from .. import __version__
+
+    cuda = torch.cuda.is_available()
+    devices = ["cpu"] + ([torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [])
+    return Environment(
+        torchwhy=__version__,
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}" if sys.platform != "win32" else platform.platform(),
+        devices=tuple(devices),
+        grad_enabled=torch.is_grad_enabled(),
+        cuda_available=cuda,
+    )
+
+
+__all__ = ["environment", "gather", "operands_of", "read_sources"]
