@@ -1,0 +1,139 @@
+"""The doors: `torchwhy run`, `show`, `explain` and `codes`."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from . import __version__
+from .program import BadInput, Program
+
+if TYPE_CHECKING:
+    from .model import Report
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers bad input with one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `torchwhy`. Under `run`, the program's own exception or exit comes out of it."""
+    options = _parser().parse_args(argv)
+    if options.command == "run":
+        return _run(options)
+    try:
+        {"show": _show, "explain": _explain, "codes": _codes}[options.command](options)
+        sys.stdout.flush()
+    except BadInput as error:
+        return _refuse(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .session import Options, Session
+
+    chosen = Options(options.report, options.format, options.color, options.quiet, options.record, not options.no_verify)
+    try:
+        session = Session(_program(options), chosen)
+    except BadInput as error:
+        return _refuse(error)
+    session.run()
+    return 0
+
+
+def _program(options: argparse.Namespace) -> Program:
+    if options.module:
+        return Program(options.module[0], tuple(options.module[1:]), is_module=True)
+    if options.script:
+        return Program(options.script, tuple(options.arguments))
+    raise BadInput("which program? torchwhy run SCRIPT, or torchwhy run -m MODULE")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from .render import show
+    from .render.json import write_report
+
+    report = _saved_report(options.file)
+    if options.report:
+        write_report(report, options.report)
+    if not options.quiet:
+        show(report, options.format, sys.stdout, options.color)
+
+
+def _saved_report(file: str) -> Report:
+    from .diagnose import judge
+    from .incident import Unreadable
+    from .render.json import read_report
+
+    try:
+        with open(file, encoding="utf-8") as stream:
+            report = read_report(stream.read())
+    except OSError as error:
+        raise BadInput(f"can't open {file!r}: {error.strerror or error}") from None
+    except (Unreadable, UnicodeDecodeError) as error:
+        raise BadInput(f"can't read {file!r}: {error}") from None
+    return report if report.diagnoses or report.exit_code is not None else judge(report)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from .catalogue import load
+    from .render.pages import show_page
+
+    family = load().by_code(options.code)
+    if family is None:
+        raise BadInput(f"there is no code {options.code!r}; torchwhy codes lists them")
+    show_page(family, sys.stdout, options.color)
+
+
+def _codes(options: argparse.Namespace) -> None:
+    from .catalogue import load
+    from .render.pages import show_codes
+
+    show_codes(load().families, sys.stdout, options.color)
+
+
+def _refuse(error: BadInput) -> int:
+    print(f"torchwhy: {error}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="torchwhy", description="Names the line to blame when PyTorch raises.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"torchwhy {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    run = commands.add_parser("run", allow_abbrev=False, help="run a program as python does, and diagnose its failure",
+                              usage="torchwhy run [OPTIONS] (SCRIPT | -m MODULE) [ARGS...]")  # fmt: skip
+    _add_output(run)
+    run.add_argument("--quiet", action="store_true", help="no diagnosis on the terminal")
+    run.add_argument("--no-verify", action="store_true", help="do not run proposed fixes")
+    run.add_argument("--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)")
+    run.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
+    run.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
+
+    show = commands.add_parser("show", allow_abbrev=False, help="a saved report or incident, rendered again")
+    _add_output(show)
+    show.add_argument("--quiet", action="store_true", help="nothing on the terminal")
+    show.add_argument("file", metavar="FILE")
+
+    explain = commands.add_parser("explain", allow_abbrev=False, help="the page of a code")
+    explain.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    explain.add_argument("code", metavar="CODE", help="such as TW0102 or shape.linear")
+
+    codes = commands.add_parser("codes", allow_abbrev=False, help="the catalogue")
+    codes.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", metavar="FILE", help="write the report as JSON, also when nothing was found")
+    parser.add_argument("--format", choices=("terminal", "concise", "json"), default="terminal")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")

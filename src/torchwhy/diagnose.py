@@ -1,0 +1,88 @@
+"""Asks the families whose trigger matched, ranks their answers, and decides whether PyTorch was the reason at all."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .catalogue import load
+from .family import Family
+from .model import Confidence, Diagnosis, Evidence, Failure, Outcome, Report
+
+_CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
+_NEVER_TORCH = ("KeyboardInterrupt", "SystemExit", "GeneratorExit")
+
+
+@dataclass(frozen=True)
+class Answer:
+    diagnoses: tuple[Diagnosis, ...]
+    problems: tuple[str, ...]
+
+
+def judge(report: Report) -> Report:
+    """The report of a failure, with its diagnoses and its outcome."""
+    catalogue = load()
+    answer = diagnose(report.evidence, catalogue.families)
+    outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
+    problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
+    return replace(report, outcome=outcome, diagnoses=answer.diagnoses, problems=problems)
+
+
+def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
+    """Every family's answer, best first: of the deepest exception of the chain first, then by rank, confidence and code.
+
+    A family that a `caused_by` matched gets the evidence with that one as its failure.
+    """
+    found: list[tuple[tuple[int, int, int, int], Diagnosis]] = []
+    problems: list[str] = []
+    for depth, failure in enumerate(chain(evidence.failure)):
+        if failure.error_type in _NEVER_TORCH:
+            break
+        seen_so = replace(evidence, failure=failure)
+        for place, family in enumerate(families):
+            try:
+                diagnosis = _ask(family, failure, seen_so)
+            except Exception as error:
+                problems.append(f"{family.slug} raised {type(error).__name__}: {error}")
+                continue
+            if diagnosis is not None:
+                found.append(((-depth, -family.rank, _CONFIDENCE.index(diagnosis.confidence), place), diagnosis))
+    best: dict[str, Diagnosis] = {}
+    for _, diagnosis in sorted(found, key=lambda pair: pair[0]):
+        best.setdefault(diagnosis.code, diagnosis)
+    return Answer(tuple(best.values()), tuple(problems))
+
+
+def needs(failure: Failure | None, families: Sequence[Family]) -> tuple[str, ...]:
+    """The dear evidence that the families whose trigger matched ask for."""
+    wanted = (need for f in chain(failure) for family in families if _match(family, f) for need in family.needs)
+    return tuple(dict.fromkeys(wanted))
+
+
+def chain(failure: Failure | None) -> Iterator[Failure]:
+    """The exception that came out, then those it was raised from."""
+    while failure is not None:
+        yield failure
+        failure = failure.caused_by
+
+
+def is_torchs_doing(failure: Failure | None) -> bool:
+    """Whether torch raised it: from its own code, or from a call into it that was recorded."""
+    if failure is None or failure.error_type in _NEVER_TORCH:
+        return False
+    if failure.op is not None or failure.error_module.partition(".")[0] == "torch":
+        return True
+    return bool(failure.frames) and failure.frames[-1].origin == "torch"
+
+
+def _ask(family: Family, failure: Failure, evidence: Evidence) -> Diagnosis | None:
+    for trigger in family.triggers:
+        match = trigger.match(failure)
+        if match is not None:
+            diagnosis = family.diagnose(evidence, match)
+            if diagnosis is not None:
+                return diagnosis
+    return None
+
+
+def _match(family: Family, failure: Failure) -> bool:
+    return any(trigger.match(failure) for trigger in family.triggers)

@@ -1,0 +1,1 @@
+"""One file per kind of error; `_template.py` is the one to copy. Found by walking this folder."""

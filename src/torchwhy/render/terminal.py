@@ -1,0 +1,183 @@
+"""The diagnosis as a person reads it: what is wrong, the line to blame, the way from there to the error, what mends it."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..model import Confidence, Diagnosis, Evidence, Fix, Label, Report, Span
+from ..reason.wording import value_text
+from .text import WIDTH, Line, cells, cut, plain, styled, visible, wrap
+
+_PROOF = {
+    "not-run": "proposed fix (not run yet)",
+    "gone": "fix, verified: the step ran to its end with it",
+    "same": "fix, run without success: the error stays",
+    "other": "fix, run: another error comes in its place",
+    "timed-out": "fix, not verified: its run took too long",
+}
+_SHOWN_FIXES = 3
+_SMALLEST = 24
+
+
+def text_of(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH) -> str:
+    """One diagnosis, whole, without colour."""
+    return plain(diagnosis_lines(diagnosis, evidence, width))
+
+
+def report_lines(report: Report, width: int = WIDTH) -> Iterator[Line]:
+    """The best diagnosis whole, the others in a line each; where there is none, what is known of the failing call."""
+    yield ()
+    if not report.diagnoses:
+        yield from _unknown_lines(report, width)
+        return
+    best, *others = report.diagnoses
+    yield from diagnosis_lines(best, report.evidence, width)
+    for other in others:
+        place = f"{visible(other.cause.span.file)}:{other.cause.span.line}"
+        yield from _wrapped(f"or {other.code} {other.family}: {visible(other.headline)} ({place})", width, "  ", "     ", "dim")
+
+
+def diagnosis_lines(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH) -> Iterator[Line]:
+    sure = "" if diagnosis.confidence is Confidence.CERTAIN else f" ({diagnosis.confidence.value})"
+    yield from _head(diagnosis, sure, width)
+    yield ()
+    trail = _trail(diagnosis, evidence)
+    places = max(cells(_place(label)) for label in (diagnosis.cause, *trail))
+    alone = bool(trail) and len(trail) == 1 and _same_line(trail[0].span, diagnosis.cause.span)
+    text = visible(diagnosis.cause.text)
+    mark = "cause, raised here" if alone else "cause"
+    yield from _place_lines(diagnosis.cause, evidence, places, width, f"◀ {mark}: {text}" if text else f"◀ {mark}", "cause", carets=True)
+    if trail and not alone:
+        yield (("  on the way to the error", "heading"),)
+        for number, label in enumerate(trail):
+            last = number == len(trail) - 1
+            yield from _place_lines(label, evidence, places, width, visible(label.text), "facts", carets=last)
+    for note in diagnosis.notes:
+        yield from _wrapped(f"note: {visible(note)}", width, "  ", "        ")
+    for fix in diagnosis.fixes[:_SHOWN_FIXES]:
+        yield from _fix_lines(fix, diagnosis, width)
+    yield ((f"  why: torchwhy explain {diagnosis.code}", "dim"),)
+
+
+def _head(diagnosis: Diagnosis, sure: str, width: int) -> Iterator[Line]:
+    name = f"{diagnosis.code} {diagnosis.family}"
+    for number, (_, words) in enumerate(wrap(f"{name}{sure}: {visible(diagnosis.headline)}", width, "", "  ")):
+        yield ((name, "code"), *styled(words[len(name) :], "headline")) if not number else (("  ", ""), *styled(words, "headline"))
+
+
+def _trail(diagnosis: Diagnosis, evidence: Evidence) -> tuple[Label, ...]:
+    """The labels, the last of which says that the error was raised there."""
+    if not diagnosis.trail:
+        return ()
+    *before, last = diagnosis.trail
+    if "raise" in last.text:
+        return diagnosis.trail
+    return (*before, Label(last.span, f"raised here: {last.text}" if last.text else "raised here"))
+
+
+def _place(label: Label) -> str:
+    return f"{visible(label.span.file)}:{label.span.line}"
+
+
+def _place_lines(label: Label, evidence: Evidence, places: int, width: int, facts: str, style: str, carets: bool) -> Iterator[Line]:
+    """`file:line  source  facts`, carets below the span; facts that don't fit beside the source stand under it."""
+    start = 2 + places + 2
+    raw = _source_line(evidence, label.span)
+    source, column, length = _excerpt(raw, label.span, width - start)
+    beside = cells(facts) + 2 <= width - start - max(cells(source), _SMALLEST)
+    place = ("  " + _place(label).ljust(places) + "  ", "place")
+    column_of_facts = max(cells(source), min(46, width - start - cells(facts) - 2))
+    gap = " " * max(2, column_of_facts - cells(source) + 2)
+    yield (place, (source, ""), (gap, ""), *styled(facts, style)) if facts and beside else (place, (source, ""))
+    if carets and length:
+        yield ((" " * (start + column), ""), ("^" * length, "mark"))
+    if facts and not beside:
+        for indent, words in wrap(facts, width, " " * (start + 2), " " * (start + 4)):
+            yield ((indent, ""), *styled(words, style))
+
+
+def _source_line(evidence: Evidence, span: Span) -> str:
+    lines = (evidence.source(span.file) or "").split("\n")
+    return lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(lines) else ""
+
+
+def _excerpt(raw: str, span: Span, room: int) -> tuple[str, int, int]:
+    """What is shown of a source line, and where the span lies in it (columns on the screen, and how many)."""
+    if not raw.strip():
+        return (f"in {visible(span.function)}" if span.function else "(source not at hand)"), 0, 0
+    ends_here = span.end_line in (0, span.line)
+    first = span.column
+    last = span.end_column if ends_here else len(raw.rstrip())
+    indent = len(raw) - len(raw.lstrip())
+    text = visible(raw.strip())
+    before = cells(visible(raw[:first])) - cells(visible(raw[:indent]))
+    length = cells(visible(raw[:last])) - cells(visible(raw[:first])) if last > first >= indent else 0
+    if cells(text) > room:
+        skipped = max(0, min(before - 8, before + length + 4 - room)) if before + length > room - 2 else 0
+        if skipped:
+            text, before = "…" + text[skipped + 1 :], before - skipped
+        text = cut(text, room)
+    return text, max(0, before), max(0, min(length, room - before))
+
+
+def _fix_lines(fix: Fix, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
+    yield from _wrapped(f"{_PROOF[fix.verification.outcome]}: {visible(fix.title)}", width, "  ", "    ", "heading")
+    if fix.verification.detail:
+        yield from _wrapped(visible(fix.verification.detail), width, "    ", "    ", "dim")
+    if fix.diff:
+        yield from _diff_lines(fix.diff, diagnosis.cause.span, width)
+    if fix.hides:
+        yield from _wrapped(f"this hides {visible(fix.hides)}", width, "    ", "    ")
+    if fix.changes:
+        yield from _wrapped(f"it also changes {visible(fix.changes)}", width, "    ", "    ")
+
+
+def _diff_lines(diff: str, cause: Span, width: int) -> Iterator[Line]:
+    """The changed lines of a unified diff, under `file:line` where that is not the cause's own line."""
+    changed: list[tuple[str, str]] = []
+    file, line = "", 0
+    for row in diff.splitlines():
+        if row.startswith("+++ "):
+            file = re.sub(r"^b/", "", row[4:].split("\t")[0])
+        elif hunk := re.match(r"@@ -(\d+)", row):
+            line = int(hunk[1])
+        elif row.startswith(("-", "+")) and not row.startswith("--- "):
+            place = f"{file}:{line}" if (file, line) != (cause.file, cause.line) and row[0] == "-" else ""
+            changed.append((row, place))
+            line += row[0] == "-"
+        else:
+            line += 1
+    texts = [row[1:] for row, _ in changed if row[1:].strip()]
+    shift = min((len(t) - len(t.lstrip()) for t in texts), default=0)
+    for row, place in changed:
+        shown = cut(f"    {row[0]} {visible(row[1 + shift :])}", width)
+        style = "minus" if row[0] == "-" else "plus"
+        apart = place and cells(shown) + cells(place) + 2 <= width
+        yield ((shown, style), (f"  {visible(place)}", "dim")) if apart else ((shown, style),)
+
+
+def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
+    """No family knows it: say so, and what the failing call was given."""
+    failure = report.evidence.failure
+    if failure is None:
+        return
+    yield (("torchwhy", "code"), (": no cause is known for this error", "headline"))
+    where = failure.raised_at
+    if where is not None:
+        yield ()
+        label = Label(where, "raised here")
+        yield from _place_lines(label, report.evidence, cells(_place(label)), width, "raised here", "facts", carets=True)
+    module = next((m for m in report.evidence.modules if m.id == failure.module), None)
+    if module is not None:
+        yield from _wrapped(f"in module `{visible(module.fqn)}` ({visible(module.kind)})", width, "  ", "    ")
+    for operand in failure.operands:
+        yield from _wrapped(f"{visible(operand.parameter)} = `{visible(operand.expression)}`: {visible(value_text(operand.value))}", width, "  ", "    ")
+
+
+def _wrapped(text: str, width: int, first: str, rest: str, style: str = "") -> Iterator[Line]:
+    for indent, words in wrap(text, width, first, rest):
+        yield ((indent, ""), *styled(words, style))
+
+
+def _same_line(one: Span, other: Span) -> bool:
+    return (one.file, one.line) == (other.file, other.line)

@@ -1,0 +1,188 @@
+"""A run from start to end: prepare, run the program, and after a failure gather, diagnose, show, write.
+
+The program's exception leaves this file as it came, so that the interpreter shuts down as it always does. What we have to say is said in an
+exception hook, after the program's own; the report of a run that ended well is written by the last of the exit handlers.
+A fault of ours is kept in `problems` and never reaches the program.
+"""
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .arrival import Arrival
+from .model import Environment, Evidence, Report, Timing
+from .program import Program
+
+if TYPE_CHECKING:
+    from .record.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Options:
+    report: str | None = None
+    format: str = "terminal"
+    color: str = "auto"
+    quiet: bool = False
+    record: str = "adaptive"
+    verify: bool = True
+
+
+class Session:
+    """One `torchwhy run`."""
+
+    def __init__(self, program: Program, options: Options, command: str = "run") -> None:
+        self.loaded = program.load()
+        self.options = options
+        self.command = command
+        self.process = os.getpid()
+        self.recorder: Recorder | None = None
+        self.evidence: Evidence | None = None
+        self.exit_code: int = 0
+        self.problems: list[str] = []
+        self.started = self.ended = 0.0
+        self.finished = False
+        self.arrival = Arrival("torch", self._start_recorder)
+
+    # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def run(self) -> None:
+        """Run the program to its end; what it raises comes out."""
+        atexit.register(self._finish)
+        really_exit, os._exit = os._exit, self._exit  # type: ignore[assignment]
+        self._really_exit = really_exit
+        if self.options.record != "off":
+            self.arrival.await_it()
+        self.started = time.perf_counter()
+        try:
+            self.loaded.execute()
+        except SystemExit as end:
+            self._ended(_exit_code_of(end))
+            if self.exit_code and self._is_ours() and isinstance(end.__context__, Exception):
+                self._gather(end.__context__)
+            raise
+        except BaseException as error:
+            self._ended(1)
+            self._note_failing(error)
+            self._follow(sys.excepthook)
+            raise
+        else:
+            self._ended(0)
+
+    def _follow(self, hook: Callable[..., Any]) -> None:
+        """Speak after `hook`, the program's own way of showing an exception (mostly Python's)."""
+
+        def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            from .trace import take_us_off
+
+            trace = take_us_off(error)
+            sys.last_traceback = trace
+            sys.excepthook = hook
+            try:
+                hook(kind, error, trace)
+            finally:
+                if self._is_ours():
+                    self._gather(error)
+                    self._finish()
+
+        sys.excepthook = show
+
+    def _gather(self, error: BaseException) -> None:
+        with self._guard("the failure could not be described"):
+            from .trace import describe
+
+            self.evidence = describe(error)
+            if self.recorder is not None and isinstance(error, Exception):
+                from .evidence import gather
+
+                self.evidence = gather(error, self.recorder)
+
+    def _finish(self) -> None:
+        """Diagnose, show, write; once, and only in the process that the user started."""
+        if self.finished or not self._is_ours():
+            return
+        self.finished = True
+        os._exit = self._really_exit
+        self.arrival.give_up()
+        with self._guard("the recorder could not be stopped"):
+            if self.recorder is not None:
+                self.recorder.stop()
+        began = time.perf_counter()
+        report = Report(self.command, "failed" if self.exit_code else "passed", self.exit_code, self._known())
+        with self._guard("the failure could not be diagnosed"):
+            if self.evidence is not None:
+                from .diagnose import judge
+
+                report = judge(report)
+        report = replace(report, timing=Timing(self.ended - self.started, time.perf_counter() - began), problems=(*report.problems, *self.problems))
+        with self._guard("the diagnosis could not be shown"):
+            if report.outcome in ("failed", "findings") and self.evidence is not None and not self.options.quiet:
+                from .render import show
+
+                show(report, self.options.format, sys.stderr, self.options.color)
+        with self._guard("the report could not be written"):
+            if self.options.report is not None:
+                from .render.json import write_report
+
+                write_report(replace(report, problems=(*report.problems, *self.problems[len(report.problems) :])), self.options.report)
+
+    # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _start_recorder(self) -> None:
+        with self._guard("the recorder could not be started"):
+            from .record.recorder import Recorder
+
+            recorder = Recorder(self.options.record)
+            recorder.start()
+            self.recorder = recorder
+
+    def _note_failing(self, error: BaseException) -> None:
+        with self._guard("the failing call could not be noted"):
+            if self.recorder is not None and self._is_ours():
+                self.recorder.failing(error)
+
+    def _ended(self, exit_code: int) -> None:
+        self.ended = time.perf_counter()
+        self.exit_code = exit_code
+
+    def _exit(self, status: int) -> None:
+        """`os._exit` skips every exit handler; the report is written all the same."""
+        if self._is_ours() and not self.finished:
+            self._ended(status)
+            self._finish()
+        self._really_exit(status)
+
+    def _known(self) -> Evidence:
+        known = self.evidence or Evidence()
+        return known if known.environment.python else replace(known, environment=environment())
+
+    def _is_ours(self) -> bool:
+        return os.getpid() == self.process
+
+    @contextmanager
+    def _guard(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.problems.append(f"{what}: {type(error).__name__}: {error}")
+
+
+def environment() -> Environment:
+    """What can be said without torch, and torch's version where the program loaded it."""
+    import platform
+
+    from . import __version__
+
+    torch = sys.modules.get("torch")
+    version = str(getattr(torch, "__version__", "")) or None
+    return Environment(torchwhy=__version__, torch=version, python=platform.python_version(), platform=platform.platform())
+
+
+def _exit_code_of(end: SystemExit) -> int:
+    if end.code is None:
+        return 0
+    return end.code if isinstance(end.code, int) else 1

@@ -1,0 +1,101 @@
+"""Tracebacks without our frames, and an exception described without torch."""
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from types import TracebackType
+
+from .model import Evidence, Failure, Frame, Span
+from .program import without_us
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARIES = tuple(os.path.normcase(p) for p in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} if p)
+
+
+def take_us_off(error: BaseException) -> TracebackType | None:
+    """Change the tracebacks of an exception and of all that hang on it to what plain python would have; gives the first."""
+    for each in _all_of(error):
+        each.__traceback__ = _without_ours(without_us(each.__traceback__))
+    return error.__traceback__
+
+
+def _all_of(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    if "torch" in sys.modules and "torchwhy.record.traceback" in sys.modules:
+        from .record.traceback import strip_traceback
+
+        trace = strip_traceback(trace)
+    first: TracebackType | None = None
+    last: TracebackType | None = None
+    imports: list[TracebackType] = []
+    ours = False
+    while trace is not None:
+        step, trace = trace, trace.tb_next
+        file = step.tb_frame.f_code.co_filename
+        if file.startswith(_HERE):
+            ours = True
+        elif file.startswith("<frozen importlib"):
+            imports.append(step)
+        else:
+            for kept in ([] if ours else imports) + [step]:
+                first, last = first or kept, _linked(last, kept)
+            imports, ours = [], False
+    if last is not None:
+        last.tb_next = None
+    return first
+
+
+def _linked(last: TracebackType | None, step: TracebackType) -> TracebackType:
+    if last is not None:
+        last.tb_next = step
+    return step
+
+
+def describe(error: BaseException) -> Evidence:
+    """The little that every failure has: its type, message and frames."""
+    return Evidence(failure=_failure(error, 8))
+
+
+def _failure(error: BaseException, depth: int) -> Failure:
+    inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    kind = type(error)
+    try:
+        message = str(error)
+    except Exception:  # a program's own __str__ may raise; Python's traceback says so too
+        message = "<exception str() failed>"
+    return Failure(
+        error_type=kind.__qualname__,
+        message=message,
+        error_module=kind.__module__,
+        frames=tuple(_frames(error.__traceback__)),
+        caused_by=_failure(inner, depth - 1) if inner is not None and depth else None,
+    )
+
+
+def _frames(trace: TracebackType | None) -> Iterator[Frame]:
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        file = os.path.normcase(code.co_filename)
+        library = file.startswith(_LIBRARIES) or file.startswith("<frozen")
+        span = Span(_shown(code.co_filename), trace.tb_lineno, function=code.co_name)
+        yield Frame(span, "library" if library else "user", linecache.getline(code.co_filename, trace.tb_lineno).strip())
+        trace = trace.tb_next
+
+
+def _shown(file: str) -> str:
+    here = os.getcwd() + os.sep
+    return file[len(here) :] if file.startswith(here) else file
