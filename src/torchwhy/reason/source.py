@@ -1,0 +1,306 @@
+"""Questions to the program's own text: which expression lies at a span, what it is made of, which statement holds it.
+
+Nothing here runs the program's code or raises on any text: a file that does not parse, or that is not there, answers None.
+"""
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Union
+
+from ..model import Evidence, Span
+
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Position = tuple[int, int, int, int]
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
+"""What `ast` raises on text that it cannot take (nesting too deep and lone surrogates among it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A piece of the user's text; `keyword` where it is a keyword argument, `*` or `**` where it is unpacked."""
+
+    span: Span
+    text: str
+    keyword: str | None = None
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines with their ends, split where Python's own tokenizer splits (`str.splitlines` knows more ends)."""
+    return [line for line in re.split(r"(?<=\n)|(?<=\r)(?!\n)", text) if line]
+
+
+class SourceFile:
+    """One file, parsed; `tree` is None where it does not parse."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text.removeprefix("\ufeff")
+        self.lines = split_lines(self.text)
+        self.tree: ast.Module | None = None
+        try:
+            self.tree = ast.parse(self.text)
+        except UNREADABLE:
+            pass
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node, outer before inner."""
+        return tuple(ast.walk(self.tree)) if self.tree else ()
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        # `Load` and the operators are shared objects: no parent is right for them, and nobody asks.
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def _at(self) -> dict[Position, ast.AST]:
+        found: dict[Position, ast.AST] = {}
+        for node in self.nodes:
+            if not isinstance(node, (ast.expr, ast.stmt)):
+                continue
+            position = self.position(node)
+            if position not in found or isinstance(found[position], ast.Expr):
+                found[position] = node
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.lineno != node.func.end_lineno:
+                # CPython places a method call that spans lines at the method's name
+                end_line, end_column = self.position(node.func)[2:]
+                found.setdefault((end_line, end_column - len(node.func.attr), *position[2:]), node)
+        return found
+
+    def column(self, line: int, offset: int) -> int:
+        """The character at a UTF-8 offset."""
+        text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+        return offset if text.isascii() else len(text.encode("utf-8", "replace")[:offset].decode("utf-8", "ignore"))
+
+    def position(self, node: ast.expr | ast.stmt) -> Position:
+        end_line, end_offset = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
+        return node.lineno, self.column(node.lineno, node.col_offset), end_line, self.column(end_line, end_offset)
+
+    def span(self, node: ast.AST) -> Span:
+        """The node's place; of the nearest node around it that has one, for nodes without."""
+        at: ast.AST | None = node
+        while at is not None and not hasattr(at, "lineno"):
+            at = self.parents.get(at)
+        if at is None:
+            return Span(self.file, 1)
+        return Span(self.file, *self.position(at), function=self.function_name(node))  # type: ignore[arg-type]
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes around, nearest first, without the node itself."""
+        at = self.parents.get(node)
+        while at is not None:
+            yield at
+            at = self.parents.get(at)
+
+    def function(self, node: ast.AST) -> Function | None:
+        """The function whose body runs the node (a function's defaults and decorators run outside of it)."""
+        inner = node
+        for outer in self.ancestors(node):
+            if isinstance(outer, FUNCTIONS) and inner in outer.body:
+                return outer
+            if isinstance(outer, ast.ClassDef) and inner in outer.body:
+                return None
+            inner = outer
+        return None
+
+    def function_name(self, node: ast.AST) -> str:
+        function = self.function(node)
+        return function.name if function else "<module>"
+
+    def class_of(self, node: ast.AST) -> ast.ClassDef | None:
+        """The nearest class around the node."""
+        return next((outer for outer in self.ancestors(node) if isinstance(outer, ast.ClassDef)), None)
+
+    def statement(self, node: ast.AST) -> ast.stmt | None:
+        """The node itself, or the statement that it is part of."""
+        return next((at for at in (node, *self.ancestors(node)) if isinstance(at, ast.stmt)), None)
+
+    def exactly_at(self, span: Span) -> ast.AST | None:
+        if span.end_line:
+            return self._at.get((span.line, span.column, span.end_line, span.end_column))
+        calls = [n for n in self.nodes if isinstance(n, ast.Call) and n.lineno == span.line]
+        return calls[0] if len(calls) == 1 else None
+
+    def around(self, span: Span) -> ast.AST | None:
+        """The smallest expression or statement that holds the span."""
+        start, end = (span.line, span.column), (span.end_line or span.line, span.end_column)
+        best = None
+        for node in self.nodes:
+            if isinstance(node, (ast.expr, ast.stmt)):
+                line, column, end_line, end_column = self.position(node)
+                if (line, column) <= start and end <= (end_line, end_column):
+                    best = node
+        return best
+
+    def cut(self, line: int, column: int, end_line: int, end_column: int) -> str:
+        rows = self.lines[max(line - 1, 0) : end_line]
+        if not rows:
+            return ""
+        rows[-1] = rows[-1][:end_column]
+        rows[0] = rows[0][column:]
+        return "".join(rows)
+
+    def segment(self, node: ast.AST) -> str:
+        return self.cut(*self.position(node)) if isinstance(node, (ast.expr, ast.stmt)) else ""
+
+    def expression(self, node: ast.AST, keyword: str | None = None) -> Expression:
+        return Expression(self.span(node), self.segment(node), keyword)
+
+
+@lru_cache(maxsize=256)
+def read(file: str, text: str) -> SourceFile:
+    """The parsed file, kept so that many families may ask."""
+    return SourceFile(file, text)
+
+
+class Sources:
+    """All files of a program. Cheap to make: parses are shared."""
+
+    def __init__(self, evidence: Evidence | Mapping[str, str]) -> None:
+        self.evidence = evidence if isinstance(evidence, Evidence) else Evidence(sources=tuple(evidence.items()))
+
+    def file(self, name: str) -> SourceFile | None:
+        text = self.evidence.source(name)
+        return None if text is None else read(name, text)
+
+    def files(self) -> Iterator[SourceFile]:
+        return (read(name, text) for name, text in self.evidence.sources)
+
+    def line_text(self, file: str, line: int) -> str:
+        """One line without its end; empty where there is none."""
+        source = self.file(file)
+        return source.lines[line - 1].rstrip("\r\n") if source and 0 < line <= len(source.lines) else ""
+
+    def segment(self, span: Span) -> str:
+        """The text of a span; the stripped line where the span has no end."""
+        source = self.file(span.file)
+        if source is None or not span.end_line:
+            return self.line_text(span.file, span.line).strip()
+        return source.cut(span.line, span.column, span.end_line, span.end_column)
+
+    def span_of(self, file: str, node: ast.AST) -> Span:
+        source = self.file(file)
+        return source.span(node) if source else Span(file, getattr(node, "lineno", 1))
+
+    def node_at(self, span: Span) -> ast.expr | ast.stmt | None:
+        """The node with exactly this position: the expression rather than the statement made of it alone."""
+        source = self.file(span.file)
+        node = source.exactly_at(span) if source else None
+        return node if isinstance(node, (ast.expr, ast.stmt)) else None
+
+    def call_at(self, span: Span) -> ast.Call | None:
+        """The call at the span, else the nearest one around it in the same statement."""
+        source = self.file(span.file)
+        if source is None:
+            return None
+        node = source.exactly_at(span)
+        if node is None and span.end_line:
+            node = source.around(span)
+        while node is not None and not isinstance(node, (ast.Call, ast.stmt)):
+            node = source.parents.get(node)
+        if isinstance(node, ast.Expr) or (isinstance(node, (ast.Assign, ast.Return)) and source.exactly_at(span) is node):
+            node = node.value  # a span that is the whole statement means the call that it is made of
+        return node if isinstance(node, ast.Call) else None
+
+    def statement_at(self, file: str, line: int) -> ast.stmt | None:
+        """The innermost statement that has this line."""
+        source = self.file(file)
+        holding = [n for n in (source.nodes if source else ()) if isinstance(n, ast.stmt) and first_line(n) <= line <= (n.end_lineno or n.lineno)]
+        return max(holding, key=lambda n: (n.lineno, n.col_offset), default=None)
+
+    def function_at(self, file: str, line: int) -> Function | None:
+        """The innermost function whose body has this line."""
+        source, statement = self.file(file), self.statement_at(file, line)
+        return source.function(statement) if source and statement else None
+
+    def class_at(self, file: str, line: int) -> ast.ClassDef | None:
+        """The innermost class that has this line."""
+        source, statement = self.file(file), self.statement_at(file, line)
+        if source is None or statement is None or isinstance(statement, ast.ClassDef):
+            return statement if isinstance(statement, ast.ClassDef) else None
+        return source.class_of(statement)
+
+    def arguments(self, call: Span) -> tuple[Expression, ...]:
+        """The expressions passed by the call at a span, in the order of the text."""
+        source, node = self.file(call.file), self.call_at(call)
+        if source is None or node is None:
+            return ()
+        passed = [
+            source.expression(a.value, "*") if isinstance(a, ast.Starred) else source.expression(a) for a in node.args
+        ] + [source.expression(k.value, k.arg or "**") for k in node.keywords]
+        return tuple(sorted(passed, key=lambda e: (e.span.line, e.span.column)))
+
+    def operands(self, span: Span, op: str = "") -> tuple[Expression, ...]:
+        """The user's expressions for what the operation at a span works on, in order; lists and tuples are taken apart.
+
+        The receiver of a method call is the first, unless it is a module, `self`, or `op` names a call other than the method
+        (`self.net.fc(x)` is no method of a tensor for the op `linear`).
+        """
+        source, node = self.file(span.file), self.node_at(span)
+        if source is None or node is None:
+            return ()
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)) and node.value is not None:
+            node = node.value
+        return tuple(source.expression(n) for n in _operands(source, node, op))
+
+
+def first_line(node: ast.stmt) -> int:
+    """The statement's first line, decorators included."""
+    return min([d.lineno for d in getattr(node, "decorator_list", ())], default=node.lineno)
+
+
+def _operands(source: SourceFile, node: ast.AST, op: str) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp):
+        return [node.left, node.right]
+    if isinstance(node, ast.AugAssign):
+        return [node.target, node.value]
+    if isinstance(node, ast.Compare):
+        return [node.left, *node.comparators]
+    if isinstance(node, ast.BoolOp):
+        return list(node.values)
+    if isinstance(node, ast.UnaryOp):
+        return [node.operand]
+    if isinstance(node, ast.Subscript):
+        parent = source.parents.get(node)
+        stored = [parent.value] if isinstance(parent, (ast.Assign, ast.AugAssign)) and isinstance(node.ctx, ast.Store) else []
+        return [node.value, *_flat([node.slice]), *stored]
+    if isinstance(node, (ast.Tuple, ast.List)) and isinstance(node.ctx, ast.Store):
+        parent = source.parents.get(node)
+        return [parent.value] if isinstance(parent, ast.Assign) else [parent.iter] if isinstance(parent, (ast.For, ast.AsyncFor)) else []
+    if isinstance(node, ast.Attribute):
+        return [node.value]
+    if not isinstance(node, ast.Call):
+        return []
+    found: list[ast.expr] = []
+    if isinstance(node.func, ast.Attribute) and _is_receiver(source, node.func, op):
+        found.append(node.func.value)
+    return found + _flat([*node.args, *(k.value for k in node.keywords)])
+
+
+def _flat(nodes: list[ast.expr]) -> list[ast.expr]:
+    found: list[ast.expr] = []
+    for node in nodes:
+        node = node.value if isinstance(node, ast.Starred) else node
+        found += node.elts if isinstance(node, (ast.List, ast.Tuple)) and node.elts else [node]
+    return found
+
+
+def _is_receiver(source: SourceFile, method: ast.Attribute, op: str) -> bool:
+    if op and method.attr.strip("_") != op.strip("_"):
+        return False
+    root = method.value
+    if isinstance(root, ast.Name) and root.id in ("self", "cls"):
+        return False
+    if isinstance(root, ast.Call) and isinstance(root.func, ast.Name) and root.func.id == "super":
+        return False
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    imported = {(a.asname or a.name).split(".")[0] for n in source.nodes if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
+    return not (isinstance(root, ast.Name) and root.id in imported)
