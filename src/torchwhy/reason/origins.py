@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..model import Plain, Span
 from .scopes import Binding, Found, Step, bindings, dotted, exported, imported, reaching, scope_of
-from .source import COMPREHENSIONS, FUNCTIONS, UNREADABLE, Expression, Function, SourceFile, Sources
+from .source import FUNCTIONS, UNREADABLE, Expression, Function, SourceFile, Sources
 
 Constant = Any
 """int, float, str, bool, tuple, list or dict of such; None where it is not known."""

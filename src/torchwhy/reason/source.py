@@ -248,7 +248,8 @@ class Sources:
             return ()
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr)) and node.value is not None:
             node = node.value
-        return tuple(source.expression(n) for n in _operands(source, node, op))
+        keywords = {k.value: k.arg for k in node.keywords} if isinstance(node, ast.Call) else {}
+        return tuple(source.expression(n, keywords.get(n)) for n in _operands(source, node, op))
 
 
 def first_line(node: ast.stmt) -> int:
