@@ -1,0 +1,1 @@
+"""The live recorder: sees torch and the running program, and changes nothing."""

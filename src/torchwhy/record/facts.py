@@ -1,0 +1,262 @@
+"""Plain descriptions of live things: tensors by weak identity, any other value bounded and without running user code."""
+from __future__ import annotations
+
+import itertools
+import types
+import weakref
+from typing import Any
+
+import torch
+
+from ..model import Items, Plain, TensorFacts, Value, ValueFacts
+
+RawTensor = tuple[Any, ...]
+"""id, shape, dtype, device, stride, layout, requires_grad, is_leaf, grad_fn, version, storage, kind, is_inference"""
+
+_disabled = torch._C._disabled_torch_function_impl
+_Guard = torch._C.DisableTorchFunctionSubclass
+_TEXT = 80
+_ITEMS = 64
+
+
+class Identities:
+    """Numbers for live objects, kept weakly: the same object has the same number as long as it lives."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._count = itertools.count(1)
+        self._limit = 4096
+
+    def of(self, thing: Any) -> int:
+        """The object's number; a new one at first sight."""
+        key = id(thing)
+        entry = self._known.get(key)
+        if entry is not None and entry[0]() is thing:
+            return entry[1]
+        number = next(self._count)
+        self._known[key] = (weakref.ref(thing), number)
+        if len(self._known) > self._limit:
+            self._known = {k: e for k, e in list(self._known.items()) if e[0]() is not None}
+            self._limit = max(4096, 2 * len(self._known))
+        return number
+
+    def known(self, thing: Any) -> int | None:
+        """The object's number, if it has one."""
+        entry = self._known.get(id(thing))
+        return entry[1] if entry is not None and entry[0]() is thing else None
+
+    def living(self) -> list[tuple[int, Any]]:
+        """All known objects that still live, oldest first."""
+        pairs = [(number, ref()) for ref, number in list(self._known.values())]
+        return sorted(((n, thing) for n, thing in pairs if thing is not None), key=lambda pair: pair[0])
+
+
+class Facts:
+    """Describes tensors and other values under one set of identities."""
+
+    def __init__(self) -> None:
+        self.tensors = Identities()
+
+    def raw(self, tensor: torch.Tensor) -> RawTensor:
+        """What the tensor is now, as a cheap tuple; never raises. Call it with the torch function mode popped."""
+        kind = type(tensor)
+        if kind is torch.Tensor or kind.__torch_function__ is _disabled:
+            return self._read(tensor, kind)
+        with _Guard():
+            return self._read(tensor, kind)
+
+    def _read(self, tensor: torch.Tensor, kind: type) -> RawTensor:
+        try:
+            inference = tensor.is_inference()
+            node = tensor.grad_fn
+            strided = tensor.layout is torch.strided
+            return (
+                self.tensors.of(tensor),
+                tensor.shape,
+                tensor.dtype,
+                tensor.device,
+                tensor.stride() if strided else None,
+                tensor.layout,
+                tensor.requires_grad,
+                tensor.is_leaf,
+                type(node).__name__ if node is not None else None,
+                None if inference else tensor._version,
+                tensor.untyped_storage()._cdata if strided else None,
+                kind.__name__,
+                inference,
+            )
+        except Exception:
+            return self._read_piecewise(tensor, kind)
+
+    def _read_piecewise(self, tensor: torch.Tensor, kind: type) -> RawTensor:
+        """For tensors that lack some property: lazy parameters, functorch wrappers, sparse and nested layouts."""
+
+        def get(read: Any) -> Any:
+            try:
+                return read()
+            except Exception:
+                return None
+
+        node = get(lambda: tensor.grad_fn)
+        return (
+            self.tensors.of(tensor),
+            get(lambda: tensor.shape),
+            get(lambda: tensor.dtype),
+            get(lambda: tensor.device),
+            get(lambda: tensor.stride()),
+            get(lambda: tensor.layout),
+            bool(get(lambda: tensor.requires_grad)),
+            bool(get(lambda: tensor.is_leaf)),
+            type(node).__name__ if node is not None else None,
+            get(lambda: tensor._version),
+            get(lambda: tensor.untyped_storage()._cdata),
+            kind.__name__,
+            bool(get(lambda: tensor.is_inference())),
+        )
+
+    def of(self, tensor: torch.Tensor) -> TensorFacts:
+        """The facts of a live tensor."""
+        with torch._C.DisableTorchFunction():
+            return tensor_facts(self.raw(tensor))
+
+    def describe(self, value: Any, depth: int = 3) -> Value:
+        """Any value, bounded; user classes by their type's name only; never raises."""
+        try:
+            return self._describe(value, depth)
+        except Exception:
+            return Plain(type(value).__name__, type(value).__name__)
+
+    def _describe(self, value: Any, depth: int) -> Value:
+        kind = type(value)
+        name = kind.__name__
+        if kind in (int, float, bool, type(None)):
+            return Plain(name, _short(repr(value) if kind is not int or value.bit_length() < 4096 else "a large int"), value)
+        if kind is str:
+            return Plain(name, _short(repr(value[: _TEXT + 1])), value if len(value) <= 4 * _TEXT else value[: 4 * _TEXT])
+        if isinstance(value, torch.Tensor):
+            return self.of(value)
+        if kind is RawValue:
+            return plain_value(value)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            if depth <= 0:
+                return Items(name, _length(value))
+            iterator = {list: list.__iter__, tuple: tuple.__iter__, set: set.__iter__, frozenset: frozenset.__iter__}
+            builtin = next(b for b in iterator if isinstance(value, b))
+            first = tuple(itertools.islice(iterator[builtin](value), _ITEMS))  # type: ignore[operator]
+            return Items(name, _length(value), tuple(self.describe(item, depth - 1) for item in first))
+        if isinstance(value, dict):
+            if depth <= 0:
+                return Items(name, _length(value))
+            pairs = list(itertools.islice(dict.items(value), _ITEMS))
+            keys = tuple(str(k) if type(k) in (int, float, bool, str) else type(k).__name__ for k, _ in pairs)
+            return Items(name, _length(value), tuple(self.describe(v, depth - 1) for _, v in pairs), keys)
+        return Plain(name, _short(_text(value, kind)))
+
+
+class RawValue:
+    """A value seen in an op, already plain: its type's name and its text."""
+
+    __slots__ = ("kind", "text")
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind, self.text = kind, text
+
+
+def plain_value(raw: RawValue) -> Plain:
+    """The model's form of a raw value."""
+    return Plain(raw.kind, raw.text)
+
+
+def _length(value: Any) -> int:
+    for builtin in (list, tuple, set, frozenset, dict):
+        if isinstance(value, builtin):
+            return int(builtin.__len__(value))
+    return 0
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
+
+
+_SAFE_TYPES = (torch.device, torch.layout, torch.memory_format, complex, bytes, range, slice, type(Ellipsis))
+
+
+def _text(value: Any, kind: type) -> str:
+    if kind is torch.dtype:
+        return dtype_name(value)
+    if kind in _SAFE_TYPES:
+        if kind is slice:
+            return ":".join("" if v is None else str(v) if type(v) is int else type(v).__name__ for v in (value.start, value.stop, value.step))
+        return str(value) if kind is not bytes else f"{len(value)} bytes"
+    module = kind.__module__
+    if module == "numpy" and kind.__name__ == "ndarray":
+        return f"{value.dtype} {list(value.shape)}"
+    if module == "numpy":
+        return str(value)
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)):
+        return str(getattr(value, "__qualname__", kind.__name__))
+    if isinstance(value, types.ModuleType):
+        return str(value.__dict__.get("__name__", "module"))
+    return kind.__name__
+
+
+def dtype_name(dtype: Any) -> str:
+    """`float32`, as PyTorch prints it without `torch.`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _number(size: Any) -> int:
+    if type(size) is int:
+        return size
+    hint = getattr(getattr(size, "node", None), "hint", None)
+    return hint if type(hint) is int else -1
+
+
+def tensor_facts(raw: RawTensor) -> TensorFacts:
+    """The model's form of a raw tensor description."""
+    number, shape, dtype, device, stride, layout, requires_grad, is_leaf, grad_fn, version, storage, kind, inference = raw
+    return TensorFacts(
+        number,
+        tuple(map(_number, shape)) if shape is not None else None,
+        dtype_name(dtype) if dtype is not None else "?",
+        str(device) if device is not None else "?",
+        tuple(map(_number, stride)) if stride is not None else None,
+        dtype_name(layout) if layout is not None else "strided",
+        requires_grad,
+        is_leaf,
+        grad_fn,
+        version,
+        storage,
+        kind,
+        inference,
+    )
+
+
+def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
+    """The range of a tensor's values; None where that would be dear or cannot be read. Only after a failure."""
+    try:
+        limit = 10_000_000 if tensor.device.type == "cpu" or not tensor.is_floating_point() else 1_000_000
+        if tensor.device.type == "meta" or tensor.is_complex() or not 0 < tensor.numel() <= limit or tensor.layout is not torch.strided:
+            return None
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            data = tensor.detach()
+            nans = infs = 0
+            flat = data.reshape(-1)
+            sample = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat[:6].tolist()) + (", …" if flat.numel() > 6 else "")
+            if data.is_floating_point():
+                nans, infs = int(torch.isnan(flat).sum()), int(torch.isinf(flat).sum())
+                if nans:
+                    flat = torch.nan_to_num(flat, nan=0.0, posinf=float("inf"), neginf=float("-inf")) if nans < flat.numel() else flat
+            low_at, high_at = int(flat.argmin() if data.dtype is not torch.bool else flat.int().argmin()), 0
+            high_at = int(flat.argmax() if data.dtype is not torch.bool else flat.int().argmax())
+            return ValueFacts(flat[low_at].item(), flat[high_at].item(), _place(low_at, data.shape), _place(high_at, data.shape), nans, infs, sample)
+    except Exception:
+        return None
+
+
+def _place(index: int, shape: torch.Size) -> tuple[int, ...]:
+    place: list[int] = []
+    for size in reversed(shape):
+        index, rest = divmod(index, size)
+        place.append(rest)
+    return tuple(reversed(place))

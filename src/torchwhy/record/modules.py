@@ -1,0 +1,317 @@
+"""Modules: where each was constructed and with which settings, and which one is running."""
+from __future__ import annotations
+
+import ast
+import copy
+import copyreg
+import inspect
+import linecache
+import sys
+import weakref
+from collections.abc import Mapping
+from functools import lru_cache
+from types import FrameType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..model import Argument, ModuleFacts, Span, Value
+from .facts import Facts, Identities
+from .mode import hide, mode_is_on, push_mode, remove_mode
+from .patches import Patches
+from .spans import Place, origin, places_from, relative, spans
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+_FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
+_NEWOBJ = copyreg.__newobj__.__code__  # type: ignore[attr-defined]
+_RECONSTRUCT = copy._reconstruct.__code__  # type: ignore[attr-defined]
+_SIMPLE = (int, float, bool, str, type(None))
+
+
+class Birth:
+    """How a module was constructed, plain."""
+
+    __slots__ = ("args", "kwargs", "places", "original")
+
+    def __init__(self, args: tuple[Value, ...], kwargs: dict[str, Value], places: tuple[Place, ...], original: int | None) -> None:
+        self.args, self.kwargs, self.places, self.original = args, kwargs, places, original
+
+
+class Modules:
+    """All modules seen, by weak identity; nothing is written into them."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.identities = Identities()
+        self.births: dict[int, Birth] = {}
+
+    def born(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
+        """Notes a construction. A copy keeps the birth of its original."""
+        number = self.identities.of(module)
+        if frame is not None and frame.f_code is _NEWOBJ and frame.f_back is not None and frame.f_back.f_code is _RECONSTRUCT:
+            original = frame.f_back.f_locals.get("x")
+            source = self.identities.known(original) if isinstance(original, nn.Module) else None
+            birth = self.births.get(source) if source is not None else None
+            if birth is not None:
+                self.births[number] = Birth(birth.args, birth.kwargs, birth.places, source)
+                return
+        describe = self.facts.describe
+        self.births[number] = Birth(
+            tuple(describe(a, 2) for a in args[:64]), {k: describe(v, 2) for k, v in kwargs.items()}, places_from(frame, 8), None
+        )
+
+    def module_facts(self, roots: Mapping[str, nn.Module]) -> tuple[ModuleFacts, ...]:
+        """All living modules, each under the path from the first root that holds it."""
+        names: dict[int, str] = {}
+        modules: dict[int, nn.Module] = dict(self.identities.living())
+        for name, root in roots.items():
+            self._name(name, root, names, modules)
+        inner = {id(child) for module in modules.values() for child in children(module).values()}
+        taken: set[str] = set(roots)
+        for top in [m for number, m in sorted(modules.items()) if id(m) not in inner and number not in names]:
+            name, count = type(top).__name__, 2
+            while name in taken:
+                name, count = f"{type(top).__name__}_{count}", count + 1
+            taken.add(name)
+            self._name(name, top, names, modules)
+        return tuple(self._facts_of(number, modules[number], names.get(number, type(modules[number]).__name__)) for number in sorted(modules))
+
+    def _name(self, name: str, root: nn.Module, names: dict[int, str], modules: dict[int, nn.Module]) -> None:
+        waiting = [(name, root)]
+        while waiting:
+            path, module = waiting.pop()
+            number = self.identities.of(module)
+            modules[number] = module
+            if number not in names:
+                names[number] = path
+                waiting.extend((f"{path}.{key}", child) for key, child in reversed(children(module).items()))
+
+    def _facts_of(self, number: int, module: nn.Module, fqn: str) -> ModuleFacts:
+        kind = type(module)
+        birth = self.births.get(number)
+        settings, passed, signature = _bind(kind, birth)
+        given = {argument.name for argument in settings}
+        state = vars(module)
+        for name, value in state.items():
+            if not name.startswith("_") and name not in given and name != "training" and _is_simple(value):
+                settings.append(Argument(name, self.facts.describe(value, 2)))
+        for name in getattr(kind, "__constants__", ()):
+            if name not in given and name not in state and type(getattr(kind, name, None)) in _SIMPLE:
+                settings.append(Argument(name, self.facts.describe(getattr(kind, name), 2)))
+        tensors = [
+            tuple(Argument(name, self.facts.of(t)) for name, t in (state.get(store) or {}).items() if isinstance(t, torch.Tensor))
+            for store in ("_parameters", "_buffers")
+        ]
+        own = origin_of_class(kind) in ("user", "library")
+        return ModuleFacts(
+            id=number,
+            fqn=fqn,
+            kind=kind.__name__,
+            qualname=f"{kind.__module__}.{kind.__qualname__}",
+            settings=tuple(settings),
+            passed=passed,
+            signature=signature,
+            built=spans(birth.places) if birth else (),
+            training=bool(state.get("training", True)),
+            parameters=tensors[0],
+            buffers=tensors[1],
+            children=tuple((name, self.identities.of(child)) for name, child in children(module).items()),
+            defined=class_span(kind) if own else None,
+            methods=tuple(n for n, f in vars(kind).items() if isinstance(f, (FunctionType, classmethod, staticmethod))) if own else (),
+            copied_from=birth.original if birth else None,
+        )
+
+
+def children(module: nn.Module) -> dict[str, nn.Module]:
+    """The module's direct children, without running its code."""
+    return {name: child for name, child in (vars(module).get("_modules") or {}).items() if isinstance(child, nn.Module)}
+
+
+def _is_simple(value: Any) -> bool:
+    return type(value) in _SIMPLE or (type(value) in (tuple, list) and len(value) <= 8 and all(type(v) in _SIMPLE for v in value))
+
+
+def _constructor(kind: type) -> Any:
+    if issubclass(kind, nn.RNNBase) and kind.__init__ is not nn.RNNBase.__init__ and kind.__module__.startswith("torch."):
+        return nn.RNNBase.__init__
+    return kind.__init__  # type: ignore[misc]
+
+
+def _bind(kind: type, birth: Birth | None) -> tuple[list[Argument], tuple[str, ...], tuple[str, ...]]:
+    """The constructor's arguments by parameter name with defaults, those passed, and the parameters in order."""
+    try:
+        parameters = list(inspect.signature(_constructor(kind)).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return [], (), ()
+    if _constructor(kind) is nn.RNNBase.__init__ and kind is not nn.RNNBase:
+        parameters = parameters[1:]
+    order = tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    if birth is None:
+        return [], (), order
+    values: dict[str, Value] = {}
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    for place, value in enumerate(birth.args):
+        values[positional[place].name if place < len(positional) else f"{rest}[{place - len(positional)}]"] = value
+    values.update(birth.kwargs)
+    passed = tuple(values)
+    plain = Facts()
+    settings = [Argument(name, value) for name, value in values.items()]
+    settings += [Argument(p.name, plain.describe(p.default, 2)) for p in parameters if p.name not in values and p.default is not p.empty]
+    return settings, passed, order
+
+
+def origin_of_class(kind: type) -> str:
+    """Whose class it is."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is None:
+        code = next((f.__code__ for f in vars(kind).values() if isinstance(f, FunctionType)), None)
+        return origin(code.co_filename) if code is not None else "user"
+    return origin(file)
+
+
+@lru_cache(maxsize=512)
+def _classes(filename: str) -> dict[str, Span]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(filename)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[str, Span] = {}
+
+    def visit(node: ast.AST, path: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                name = path + child.name
+                found[name] = Span(relative(filename), child.lineno, child.col_offset, child.lineno, child.col_offset + len("class ") + len(child.name), name)
+                visit(child, name + ".")
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                visit(child, f"{path}{child.name}.<locals>.")
+            else:
+                visit(child, path)
+
+    visit(tree, "")
+    return found
+
+
+def class_span(kind: type) -> Span | None:
+    """The class statement, where the source shows it."""
+    code = next((f.__code__ for f in vars(kind).values() if isinstance(f, FunctionType)), None)
+    file = code.co_filename if code is not None else getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return _classes(file).get(kind.__qualname__) if file else None
+
+
+def install_births(recorder: Recorder) -> None:
+    """Sees each module's construction. `__new__` cannot be taken away again (`object.__new__` would then refuse arguments), so it stays, inert."""
+    before = vars(nn.Module).get("__new__")
+    current = getattr(before, "__func__", before)
+    if current is not None and getattr(current, "recorders", None) is not None:
+        current.recorders.append(weakref.ref(recorder))
+        return
+    if before is not None:
+        recorder.problems.append("nn.Module has a __new__ of its own: constructions are not recorded")
+        return
+    recorders: list[weakref.ref[Recorder]] = [weakref.ref(recorder)]
+
+    def __new__(cls: type, /, *args: Any, **kwargs: Any) -> Any:
+        following = super(nn.Module, cls).__new__
+        if following is not object.__new__:
+            module = following(cls, *args, **kwargs)  # type: ignore[call-arg]
+        elif (args or kwargs) and cls.__new__ is not __new__:
+            module = following(cls, *args, **kwargs)  # type: ignore[call-arg]
+        else:
+            module = following(cls)
+        for ref in recorders:
+            seeing = ref()
+            if seeing is not None and seeing.on:
+                try:
+                    seeing.modules.born(module, args, kwargs, sys._getframe(1))
+                except Exception as fault:
+                    seeing.fault("at a module's construction", fault)
+        return module
+
+    __new__.recorders = recorders  # type: ignore[attr-defined]
+    nn.Module.__new__ = staticmethod(__new__)  # type: ignore[method-assign, assignment]
+
+
+def leave_births(recorder: Recorder) -> None:
+    """Makes the constructor hook inert for this recorder."""
+    current = vars(nn.Module).get("__new__")
+    current = getattr(current, "__func__", current)
+    recorders = getattr(current, "recorders", None)
+    if recorders is not None:
+        recorders[:] = [ref for ref in recorders if ref() is not None and ref() is not recorder]
+
+
+def install_calls(recorder: Recorder, patches: Patches) -> None:
+    """Knows the running module, by standing in for `nn.Module.__call__` (global hooks would change the path that a traceback shows)."""
+    original = nn.Module.__call__
+    tape, identities, mode = recorder.tape, recorder.modules.identities, recorder.recording
+
+    def __torchwhy__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.full:
+            return original(self, *args, **kwargs)
+        now = tape.now
+        modules = now.modules
+        top = not modules
+        try:
+            if is_compiled(self):
+                bypass = 2
+            elif isinstance(self, _FAST_PATHS) and takes_fast_path(self):
+                bypass = 1
+            else:
+                bypass = 0
+            if top:
+                now.running = "forward" if self.training else "evaluation"
+            modules.append(identities.of(self))
+        except Exception as fault:
+            recorder.fault("at a module's call", fault)
+            return original(self, *args, **kwargs)
+        try:
+            if bypass == 2:
+                with recorder.suspended():
+                    return original(self, *args, **kwargs)
+            if bypass == 1 and mode_is_on(mode):
+                return _as_one_op(recorder, original, self, args, kwargs)
+            return original(self, *args, **kwargs)
+        finally:
+            modules.pop()
+            if top and recorder.waiting:
+                recorder.settle()
+
+    hide(__torchwhy__)  # type: ignore[arg-type]
+    patches.set(nn.Module, "__call__", __torchwhy__)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether calling the module runs compiled code."""
+    return vars(module).get("_compiled_call_impl") is not None or type(module).__name__ == "OptimizedModule"
+
+
+def takes_fast_path(module: nn.Module) -> bool:
+    """Whether torch may run the module as one native op, which it does not under a mode."""
+    return not module.training and (not torch.is_grad_enabled() or not any(p.requires_grad for p in module.parameters()))
+
+
+def _as_one_op(recorder: Recorder, original: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    remove_mode(recorder.recording)
+    tape = recorder.tape
+    event = None
+    try:
+        event, held = tape.begin(type(module), sys._getframe(2), args, kwargs)
+    except Exception as fault:
+        recorder.fault("before a module's call", fault)
+    try:
+        result = original(module, *args, **kwargs)
+    except BaseException as error:
+        if event is not None:
+            recorder.guard(tape.failed, event, held, error)
+        raise
+    finally:
+        if recorder.full:
+            push_mode(recorder.recording)
+    if event is not None:
+        recorder.guard(tape.end, event, held, result)
+    return result

@@ -1,0 +1,235 @@
+"""The recorder: starts, steps aside, comes back, stops, and tells what it saw."""
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..model import LoaderFacts, ModuleFacts, OpRecord, OptimizerFacts, TensorFacts, Value
+from ..model import Recording as RecordingFacts
+from .elsewhere import disarm_in_children, install_compilers, install_threads
+from .facts import Facts
+from .happenings import install_happenings
+from .mode import Recording, push_mode, remove_mode
+from .modules import Modules, install_births, install_calls, leave_births
+from .patches import Patches
+from .records import op_record
+from .tape import Tape
+from .traceback import install_views
+from .training import Training
+
+Mode = Literal["full", "adaptive", "off"]
+_MOST_FULL_OPS = 20_000
+_RETURNS = 8
+
+
+class Recorder:
+    """Sees the running program as a guest: it changes no result, keeps no tensor alive and leaves nothing behind."""
+
+    def __init__(self, mode: Mode = "adaptive", full_steps: int = 2, full_ops: int = 2000, ring: int = 8192) -> None:
+        self.mode: Mode = mode
+        self.full_steps, self.full_ops = full_steps, full_ops
+        self.problems: list[str] = []
+        self.on = self.full = self.waiting = False
+        self._facts = Facts()
+        self.tape = Tape(self._facts, ring)
+        self.modules = Modules(self._facts)
+        self.training = Training(self)
+        self.recording = Recording(self.tape, self.fault)
+        self._always, self._full, self._views = Patches(), Patches(), Patches()
+        self._returns: dict[str, int] = {}
+        self._full_since = (0, 0)
+        self._first = True
+        self._seconds = 0.0
+        self._away = 0
+        self._thread = 0
+
+    # ── coming and going ──────────────────────────────────────────────────────────────────────────────────────────────
+    def start(self) -> None:
+        """Begins to record, in full."""
+        if self.on or self.mode == "off":
+            return
+        began = time.perf_counter()
+        self._thread = threading.get_ident()
+        self.on = True
+        try:
+            install_births(self)
+            install_views(self._views)
+            disarm_in_children(self)
+            install_calls(self, self._full)
+            install_happenings(self, self._always, self._full)
+            self.training.install(self._always, self._full)
+            install_threads(self, self._always)
+            install_compilers(self, self._always)
+            self._set_full(True)
+        except Exception as fault:
+            self.fault("at the start", fault)
+        self._seconds += time.perf_counter() - began
+
+    def stop(self) -> None:
+        """Undoes every hook and patch."""
+        self.full = self.on = False
+        self.recording.idle = True
+        for patches in (self._full, self._always, self._views):
+            patches.clear()
+        self.training.remove()
+        leave_births(self)
+        remove_mode(self.recording)
+        self.recording.forget()
+
+    def fault(self, where: str, error: BaseException) -> None:
+        """A fault of ours: told, and the recorder disarmed; the program runs on."""
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        place = f" ({last[0].name}, line {last[0].lineno})" if last else ""
+        self.problems.append(f"recorder, {where}: {type(error).__name__}: {error}{place}")
+        self.full = self.on = False
+        self.recording.idle = True
+
+    def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls a hook of ours; its fault never reaches the program."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as fault:
+            self.fault(getattr(function, "__name__", "in a hook"), fault)
+            return None
+
+    def push(self) -> bool:
+        """Puts the mode on this thread's stack if recording in full; says whether it was put there now."""
+        if not self.full:
+            return False
+        before = torch._C._len_torch_function_stack()
+        push_mode(self.recording)
+        return torch._C._len_torch_function_stack() > before
+
+    def _set_full(self, full: bool) -> None:
+        self.full = full
+        self.recording.idle = not full
+        if full:
+            self._full_since = (self.tape.count, self.tape.steps)
+            self._full.apply()
+            self.push()
+        else:
+            remove_mode(self.recording)
+            self._full.undo()
+            self.recording.forget()
+
+    def enter(self, why: str) -> None:
+        """Comes back to full for the rest of the step, because something new happens; so many times for each reason."""
+        now = self.tape.now
+        if not self.on or self.mode != "adaptive" or self._returns.get(why, 0) >= _RETURNS or now.in_backward or self._away or not self._on_home_thread():
+            return
+        self._returns[why] = self._returns.get(why, 0) + 1
+        self._set_full(True)
+
+    def settle(self) -> None:
+        """Steps aside to marks once enough was seen; called where the program's stack allows it."""
+        if not self.full or self.mode != "adaptive":
+            return
+        ops, steps = self.tape.count - self._full_since[0], self.tape.steps - self._full_since[1]
+        if self._first:
+            enough = (steps >= self.full_steps and ops >= self.full_ops) or ops >= _MOST_FULL_OPS
+        else:
+            enough = steps >= 1 or ops >= self.full_ops
+        self.waiting = False
+        if not enough:
+            return
+        if self.tape.now.in_backward or not self._on_home_thread():
+            self.waiting = True
+            return
+        self._first = False
+        self._set_full(False)
+
+    def _on_home_thread(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    @contextlib.contextmanager
+    def _without(self) -> Iterator[None]:
+        on = remove_mode(self.recording)
+        self._away += 1
+        if self._away == 1:
+            self.training.remove()
+            self._full.undo()
+            self._always.undo()
+        try:
+            yield
+        finally:
+            self._away -= 1
+            if self._away == 0 and self.on:
+                self._always.apply()
+                self.training.hook()
+                if self.full:
+                    self._full.apply()
+            if on and self.full:
+                push_mode(self.recording)
+
+    def suspended(self) -> contextlib.AbstractContextManager[None]:
+        """Torch as it is, for the time of a call that compiles or runs compiled code."""
+        return self._without()
+
+    # ── what was seen ─────────────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def backward_nodes(self) -> dict[int, frozenset[int]]:
+        """For each recorded `backward` event (by index) the sequence numbers of the graph nodes it ran through."""
+        return dict(self.training.backward_nodes)
+
+    def failing(self, error: BaseException) -> OpRecord | None:
+        """The recorded call that raised this very exception."""
+        event = self.tape.noted(error)
+        return op_record(event, self._describe_raw, self.tape.steps > 0) if event is not None else None
+
+    def history(self) -> tuple[OpRecord, ...]:
+        """All recorded calls that are still in the ring, oldest first."""
+        by_steps = self.tape.steps > 0
+        return tuple(op_record(event, self._describe_raw, by_steps) for event in list(self.tape.events) if not event.dropped)
+
+    def _describe_raw(self, value: Any) -> Value:
+        return self._facts.describe(value)
+
+    def module_facts(self, roots: Mapping[str, nn.Module] = {}) -> tuple[ModuleFacts, ...]:
+        """All living modules seen, named from the given roots."""
+        with self._quiet():
+            return self.modules.module_facts(roots)
+
+    def module_id(self, module: nn.Module) -> int:
+        """The number that `OpRecord.module` and `ModuleFacts.id` have for this module."""
+        return self.modules.identities.of(module)
+
+    def facts(self, tensor: torch.Tensor) -> TensorFacts:
+        """A live tensor's facts now, under the same id as in the history."""
+        return self._facts.of(tensor)
+
+    def describe(self, value: Any, depth: int = 3) -> Value:
+        """Any value, plain."""
+        with self._quiet():
+            return self._facts.describe(value, depth)
+
+    def loaders(self) -> tuple[LoaderFacts, ...]:
+        """The data loaders that took part."""
+        with self._quiet():
+            return self.training.loaders()
+
+    def optimizers(self) -> tuple[OptimizerFacts, ...]:
+        """The optimizers that took part."""
+        with self._quiet():
+            return self.training.optimizers()
+
+    def summary(self) -> RecordingFacts:
+        """How much was seen."""
+        steps = self.tape.steps or self.tape.backwards
+        dropped = max(0, self.tape.count - len(self.tape.events))
+        return RecordingFacts(mode=self.mode, full=self.full, steps=steps, dropped=dropped, seconds=round(self._seconds, 3))
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        on = remove_mode(self.recording)
+        try:
+            yield
+        finally:
+            if on:
+                push_mode(self.recording)

@@ -1,0 +1,119 @@
+"""Where in the source: code objects and instruction offsets become spans, and file names become origins."""
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from itertools import islice
+from types import CodeType, FrameType
+from typing import Literal
+
+from ..model import Span
+
+Origin = Literal["user", "library", "torch", "own"]
+Place = tuple[CodeType, int]
+"""A code object and the offset of the instruction that ran last in it."""
+
+OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+HIDDEN = "<importlib._bootstrap>"
+"""The end of the file name of hook code: `warnings.warn` steps over frames whose file name holds both words, so warnings keep their place."""
+
+_STANDARD = tuple(
+    {os.path.normcase(os.path.abspath(sysconfig.get_path(name))) + os.sep for name in ("stdlib", "platstdlib")}
+    | {os.path.normcase(os.path.dirname(os.path.abspath(os.__file__))) + os.sep}
+)
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def _torch_folder() -> str | None:
+    torch = sys.modules.get("torch")
+    file = getattr(torch, "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) + os.sep if file else None
+
+
+@lru_cache(maxsize=4096)
+def origin(filename: str) -> Origin:
+    """Whose file it is: the program's, another package's (or Python's own), torch's, or torchwhy's."""
+    if filename.startswith(OWN):
+        return "own"
+    if filename.startswith("<"):
+        return "user" if filename.startswith(("<ipython", "<stdin", "<string", "<exec", "<cell")) else "library"
+    path = os.path.normcase(os.path.abspath(filename))
+    torch = _torch_folder()
+    if torch and path.startswith(os.path.normcase(torch)):
+        return "torch"
+    if any(part in path for part in _PACKAGES):
+        return "torch" if f"{_PACKAGES[0]}torch{os.sep}" in path else "library"
+    return "library" if path.startswith(_STANDARD) else "user"
+
+
+@lru_cache(maxsize=4096)
+def is_standard(filename: str) -> bool:
+    """Whether a file belongs to Python's standard library."""
+    if filename.startswith("<frozen"):
+        return True
+    path = os.path.normcase(os.path.abspath(filename))
+    return path.startswith(_STANDARD) and not any(part in path for part in _PACKAGES)
+
+
+@lru_cache(maxsize=4096)
+def is_counted(filename: str) -> bool:
+    """Whether a call there is told in `where`: the program's files and those of other packages, not torch, Python itself or torchwhy."""
+    return origin(filename) in ("user", "library") and not is_standard(filename)
+
+
+@lru_cache(maxsize=4096)
+def relative(filename: str) -> str:
+    """The file's name as reports write it: relative to the working directory where it lies below it."""
+    if filename.startswith("<"):
+        return filename
+    path, here = os.path.abspath(filename), os.getcwd()
+    return os.path.relpath(path, here) if path.startswith(here.rstrip(os.sep) + os.sep) else path
+
+
+def is_own_code(code: CodeType) -> bool:
+    """Whether the frame of this code is torchwhy's, also where it bears the user's file name (see `mode.call_as`)."""
+    return code.co_name == "__torchwhy__" or code.co_filename.startswith(OWN)
+
+
+def _characters(filename: str, line: int, column: int) -> int:
+    """A UTF-8 byte offset as a character offset."""
+    text = linecache.getline(filename, line)
+    return column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
+
+
+@lru_cache(maxsize=16384)
+def span_of(code: CodeType, lasti: int) -> Span:
+    """The source span of one instruction; without columns where Python keeps none (3.10, or `-X no_debug_ranges`)."""
+    file, function = relative(code.co_filename), code.co_name if code.co_name != "<module>" else ""
+    line = end_line = column = end_column = None
+    if sys.version_info >= (3, 11):
+        line, end_line, column, end_column = next(islice(code.co_positions(), max(lasti, 0) // 2, None), (None,) * 4)
+        function = code.co_qualname if function else ""
+    if line is None:
+        lines = [number for start, end, number in code.co_lines() if start <= lasti < end and number]
+        line = lines[0] if lines else code.co_firstlineno
+    if column is None or end_column is None:
+        return Span(file, line, 0, end_line or line, 0, function)
+    last = end_line or line
+    return Span(file, line, _characters(code.co_filename, line, column), last, _characters(code.co_filename, last, end_column), function)
+
+
+def spans(places: tuple[Place, ...]) -> tuple[Span, ...]:
+    """The spans of several places, in their order."""
+    return tuple(span_of(code, lasti) for code, lasti in places)
+
+
+def places_from(frame: FrameType | None, limit: int = 6, depth: int = 160) -> tuple[Place, ...]:
+    """The nearest calls that are told, beginning with this frame."""
+    found: list[Place] = []
+    while frame is not None and depth:
+        code = frame.f_code
+        if is_counted(code.co_filename) and code.co_name != "__torchwhy__":
+            found.append((code, frame.f_lasti))
+            if len(found) == limit:
+                break
+        frame, depth = frame.f_back, depth - 1
+    return tuple(found)

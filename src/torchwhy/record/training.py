@@ -1,0 +1,384 @@
+"""The training loop: optimizers, backward runs and data loaders."""
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from ..model import LoaderFacts, OptimizerFacts
+from .facts import Identities
+from .mode import hide, push_mode, remove_mode
+from .modules import class_span
+from .patches import Patches
+from .spans import Place, places_from, spans
+from .tape import version_of
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+_NODES = 200_000
+_RUNS = 64
+
+
+class Training:
+    """Optimizers and loaders seen, by weak identity, and which graph nodes each recorded backward ran through."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.identities = Identities()
+        self.built: dict[int, tuple[Place, ...]] = {}
+        self.steps: dict[int, int] = {}
+        self.batches: dict[int, _Batches] = {}
+        self.backward_nodes: dict[int, frozenset[int]] = {}
+        self._versions: dict[int, int | None] = {}
+        self._handles: list[Any] = []
+
+    def install(self, always: Patches, full: Patches) -> None:
+        """Puts in the hooks: those of the marks, and those of full recording."""
+        self.hook()
+        self._see_constructions(always)
+        self._see_batches(always)
+        self._see_zero_grad(full)
+        self._see_backward(full)
+
+    def hook(self) -> None:
+        """Puts the optimizer hooks in."""
+        if not self._handles:
+            self._handles = [register_optimizer_step_pre_hook(self._before_step), register_optimizer_step_post_hook(self._after_step)]
+
+    def remove(self) -> None:
+        """Takes the optimizer hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    # ── optimizers ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = self.recorder
+        if not recorder.full:
+            return None
+        try:
+            recorder.tape.now.phase = "optimizer"
+            self._versions = {id(p): version_of(p) for p in _parameters(optimizer)}
+            wrapped = self._recorded_closure(args, kwargs)
+            remove_mode(recorder.recording)
+            return wrapped
+        except Exception as fault:
+            recorder.fault("before an optimizer's step", fault)
+            return None
+
+    def _recorded_closure(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if not callable(closure):
+            return None
+        recorder = self.recorder
+
+        def __torchwhy__() -> Any:
+            now = recorder.tape.now
+            before, now.phase = now.phase, ""
+            recorder.push()
+            try:
+                return closure()
+            finally:
+                now.phase = before
+                remove_mode(recorder.recording)
+
+        return ((args[0], __torchwhy__, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": __torchwhy__})
+
+    def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        recorder = self.recorder
+        tape = recorder.tape
+        try:
+            number = self.identities.of(optimizer)
+            self.steps[number] = self.steps.get(number, 0) + 1
+            if recorder.full and tape.now.phase == "optimizer":
+                event = tape.mark(f"optimizer.step:{type(optimizer).__qualname__}", sys._getframe(1))
+                for p in _parameters(optimizer):
+                    after = version_of(p)
+                    before = self._versions.get(id(p))
+                    if after is not None and before is not None and after != before:
+                        event.writes.append((tape.facts.tensors.of(p), tape.facts.raw(p)[10], after))
+                tape.now.phase = ""
+                recorder.push()
+            self._versions = {}
+            tape.steps += 1
+            recorder.settle()
+        except Exception as fault:
+            recorder.fault("after an optimizer's step", fault)
+
+    def _see_zero_grad(self, patches: Patches) -> None:
+        recorder = self.recorder
+        for owner, name in ((Optimizer, "optimizer.zero_grad"), (torch.nn.Module, "zero_grad")):
+            patches.set(owner, "zero_grad", self._zero_grad(owner.zero_grad, name, recorder))
+
+    @staticmethod
+    def _zero_grad(original: Any, name: str, recorder: Recorder) -> Any:
+        def __torchwhy__(self: Any, *args: Any, **kwargs: Any) -> Any:
+            pushed = recorder.full and recorder.guard(recorder.tape.mark, f"{name}:{type(self).__qualname__}", sys._getframe(1)) is not None
+            pushed = pushed and remove_mode(recorder.recording)
+            try:
+                return original(self, *args, **kwargs)
+            finally:
+                if pushed:
+                    recorder.push()
+
+        hide(__torchwhy__)  # type: ignore[arg-type]
+        return __torchwhy__
+
+    def _see_constructions(self, patches: Patches) -> None:
+        recorder = self.recorder
+        for owner in (Optimizer, torch.utils.data.DataLoader):
+            patches.set(owner, "__init__", self._construction(owner.__init__, recorder))
+
+    def _construction(self, original: Any, recorder: Recorder) -> Any:
+        def __torchwhy__(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            if recorder.on:
+                recorder.guard(self._constructed, self_, sys._getframe(1), kwargs)
+            return original(self_, *args, **kwargs)
+
+        __torchwhy__.__wrapped__ = original  # type: ignore[attr-defined]
+        hide(__torchwhy__)  # type: ignore[arg-type]
+        return __torchwhy__
+
+    def _constructed(self, thing: Any, frame: FrameType | None, kwargs: dict[str, Any]) -> None:
+        number = self.identities.of(thing)
+        while frame is not None and frame.f_code.co_name == "__init__" and frame.f_locals.get(frame.f_code.co_varnames[0]) is thing:
+            frame = frame.f_back
+        self.built[number] = places_from(frame, 8)
+        if not isinstance(thing, Optimizer):
+            self.batches[number] = _Batches()
+
+    # ── backward ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _see_backward(self, patches: Patches) -> None:
+        original = getattr(torch.autograd, "_engine_run_backward", None)
+        if original is None:
+            self.recorder.problems.append("this torch has no torch.autograd._engine_run_backward: backward runs are not recorded")
+            return
+        recorder = self.recorder
+
+        def __torchwhy__(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if not recorder.full:
+                return original(outputs, *args, **kwargs)
+            tape = recorder.tape
+            now = tape.now
+            event = recorder.guard(self._begin_backward, outputs, args, kwargs, sys._getframe(1))
+            before, now.phase = now.phase, "backward"
+            now.in_backward += 1
+            pushed = recorder.push()
+            try:
+                result = original(outputs, *args, **kwargs)
+            except BaseException as error:
+                if event is not None:
+                    event.raised = True
+                    recorder.guard(self._end_backward, event, error)
+                raise
+            finally:
+                now.in_backward -= 1
+                now.phase = before
+                if pushed:
+                    remove_mode(recorder.recording)
+            if event is not None:
+                recorder.guard(self._end_backward, event, None)
+            return result
+
+        hide(__torchwhy__)  # type: ignore[arg-type]
+        patches.set(torch.autograd, "_engine_run_backward", __torchwhy__)
+
+    def _begin_backward(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> Any:
+        tape = self.recorder.tape
+        roots = tuple(t for t in outputs if isinstance(t, torch.Tensor))
+        names = ("grad_tensors", "retain_graph", "create_graph", "inputs")
+        given = {**dict(zip(names, args)), **{k: v for k, v in kwargs.items() if k in names}}
+        which = "torch.autograd.grad" if frame is not None and frame.f_code.co_name == "grad" else "torch.autograd.backward"
+        event, _ = tape.begin(f"backward:{which}", frame, (roots,), given)
+        event.phase = "backward"
+        event.values = None
+        self.backward_nodes[id(event)] = reachable(t.grad_fn for t in roots)
+        return event
+
+    def _end_backward(self, event: Any, error: BaseException | None) -> None:
+        tape = self.recorder.tape
+        event.last = event.first
+        nodes = self.backward_nodes.pop(id(event), frozenset())
+        if error is None:
+            tape.end(event, [], None)
+            tape.backwards += 1
+        elif tape.noted(error) is None:
+            tape.failed(event, [], error)
+        else:
+            tape.add(event)
+        self.backward_nodes[event.index] = nodes
+        while len(self.backward_nodes) > _RUNS:
+            del self.backward_nodes[next(iter(self.backward_nodes))]
+
+    # ── data loaders ──────────────────────────────────────────────────────────────────────────────────────────────────
+    def _see_batches(self, patches: Patches) -> None:
+        from torch.utils.data import dataloader
+
+        owner = getattr(dataloader, "_BaseDataLoaderIter", None)
+        if owner is None or "__next__" not in vars(owner) or "_next_index" not in vars(owner):
+            self.recorder.problems.append("this torch has another DataLoader inside: batches are not recorded")
+            return
+        recorder, following, indexing, beginning = self.recorder, owner.__next__, owner._next_index, owner.__init__
+
+        def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                number = self.identities.of(loader)
+                batches = self.batches.setdefault(number, _Batches())
+                batches.number, batches.pending = -1, []
+                self.batches[self.identities.of(iterator)] = batches
+            except Exception as fault:
+                recorder.fault("at a loader's start", fault)
+            beginning(iterator, loader, *args, **kwargs)
+
+        def _next_index(iterator: Any) -> Any:
+            index = indexing(iterator)
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.pending.append(index)
+                del batches.pending[:-64]
+            return index
+
+        def __torchwhy__(iterator: Any) -> Any:
+            now = recorder.tape.now
+            before, now.phase = now.phase, "data"
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.number += 1
+            try:
+                batch = following(iterator)
+            except StopIteration:
+                if batches is not None:
+                    batches.number -= 1
+                raise
+            finally:
+                now.phase = before
+            if batches is not None:
+                recorder.guard(self._batch, batches, batch, sys._getframe(1))
+            return batch
+
+        for name, function in (("__init__", __init__), ("_next_index", _next_index), ("__next__", __torchwhy__)):
+            function.__code__ = function.__code__.replace(co_name="__torchwhy__")
+            hide(function)  # type: ignore[arg-type]
+            patches.set(owner, name, function)
+
+    def _batch(self, batches: _Batches, batch: Any, frame: FrameType | None) -> None:
+        recorder = self.recorder
+        shapes = tuple(_shapes(batch))
+        batches.shapes = shapes
+        batches.usual = batches.usual or shapes
+        if len(batches.pending) > batches.taken_ahead:
+            batches.indices = batches.pending.pop(0)
+        new = shapes not in batches.seen
+        if new and len(batches.seen) < 64:
+            batches.seen.add(shapes)
+            if not recorder.full:
+                recorder.enter("shapes")
+        if recorder.full:
+            recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
+
+    def loaders(self) -> tuple[LoaderFacts, ...]:
+        """The data loaders that live."""
+        return tuple(self._loader(n, t) for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader))
+
+    def _loader(self, number: int, loader: Any) -> LoaderFacts:
+        batches = self.batches.get(number, _Batches())
+        state = vars(loader)
+        dataset, sampler, collate = state.get("dataset"), state.get("sampler"), state.get("collate_fn")
+        length = _length(dataset)
+        size = state.get("_DataLoader__initialized") is not None and loader.batch_size
+        per_epoch = None
+        if length is not None and isinstance(size, int) and size and state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")):
+            per_epoch = length // size if state.get("drop_last") else -(-length // size)
+        indices = batches.indices
+        return LoaderFacts(
+            id=number,
+            dataset=type(dataset).__name__,
+            length=length,
+            batch_size=size if isinstance(size, int) and size else None,
+            drop_last=state.get("drop_last"),
+            shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
+            num_workers=int(state.get("num_workers", 0)),
+            collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
+            sampler=type(sampler).__name__,
+            batches=per_epoch,
+            batch_number=batches.number if batches.number >= 0 else None,
+            indices=tuple(i for i in indices if isinstance(i, int)) if isinstance(indices, (list, tuple)) else (indices,) if isinstance(indices, int) else None,
+            shapes=batches.shapes,
+            usual_shapes=batches.usual,
+            built=spans(self.built.get(number, ())),
+            dataset_defined=class_span(type(dataset)),
+        )
+
+    def optimizers(self) -> tuple[OptimizerFacts, ...]:
+        """The optimizers that live."""
+        tensors = self.recorder.tape.facts.tensors
+        return tuple(
+            OptimizerFacts(n, type(t).__name__, tuple(tensors.of(p) for p in _parameters(t)), self.steps.get(n, 0), spans(self.built.get(n, ())))
+            for n, t in self.identities.living()
+            if isinstance(t, Optimizer)
+        )
+
+
+class _Batches:
+    """What a loader gave so far."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.pending: list[Any] = []
+        self.taken_ahead = 0
+        self.indices: Any = None
+        self.shapes: tuple[str, ...] = ()
+        self.usual: tuple[str, ...] = ()
+        self.seen: set[tuple[str, ...]] = set()
+
+
+def _is_torch(thing: Any) -> bool:
+    return type(thing).__module__.startswith("torch.")
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except Exception:
+        return None
+
+
+def _parameters(optimizer: Optimizer) -> Iterable[torch.Tensor]:
+    for group in vars(optimizer).get("param_groups") or ():
+        for p in group.get("params", ()):
+            if isinstance(p, torch.Tensor):
+                yield p
+
+
+def _shapes(batch: Any, depth: int = 3) -> Iterable[str]:
+    if isinstance(batch, torch.Tensor):
+        yield f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
+    elif depth and isinstance(batch, (list, tuple)):
+        for item in batch[:32]:
+            yield from _shapes(item, depth - 1)
+    elif depth and isinstance(batch, dict):
+        for item in list(dict.values(batch))[:32]:
+            yield from _shapes(item, depth - 1)
+
+
+def reachable(roots: Iterable[Any]) -> frozenset[int]:
+    """Sequence numbers of all graph nodes below these."""
+    waiting = [node for node in roots if node is not None]
+    seen = set(waiting)
+    numbers: set[int] = set()
+    while waiting and len(seen) < _NODES:
+        node = waiting.pop()
+        if type(node).__name__ != "AccumulateGrad":
+            numbers.add(node._sequence_nr())
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)
+    return frozenset(numbers)
