@@ -36,6 +36,11 @@ def replace_text(span: Span, text: str) -> Edits:
     return (Edit(span, text),) if span.end_line else ()
 
 
+def set_value(sources: Sources, span: Span, text: str) -> Edits:
+    """Another expression in the place of the one at the span (a literal, an argument, the right side of an assignment)."""
+    return (Edit(span, text),) if isinstance(sources.node_at(span), ast.expr) and span.end_line else ()
+
+
 def replace_argument(sources: Sources, call: Span, parameter: str, text: str, signature: Sequence[str] = ()) -> Edits:
     """Another expression for a parameter that the call passes, at the place where it is written (also in a `**settings` literal)."""
     place = Walk(sources).argument((call,), parameter, signature)
