@@ -2,6 +2,7 @@
 
 Nothing is imported before somebody asks. A family that can't be loaded is a problem to tell, and the others work on.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -9,7 +10,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +19,8 @@ from . import families as package
 from .family import Family
 
 ENTRY_POINTS = "torchwhy.families"
-GROUPS = {
-    name: f"TW{number:02}"
-    for number, name in enumerate(
-        "shape dtype device autograd memory data module cuda dist compile numeric argument silent".split(), start=1
-    )
-}
+_ORDER = ("shape", "dtype", "device", "autograd", "memory", "data", "module", "cuda", "dist", "compile", "numeric", "argument", "silent")
+GROUPS = {name: f"TW{number:02}" for number, name in enumerate(_ORDER, start=1)}
 """The first four characters of a group's codes."""
 
 
@@ -38,7 +35,7 @@ class Catalogue:
         return next((f for f in self.families if code.upper() == f.code or code.lower() == f.slug), None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load() -> Catalogue:
     """Import every family, once."""
     found: list[Family] = []

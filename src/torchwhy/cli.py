@@ -1,4 +1,5 @@
 """The doors: `torchwhy run`, `show`, `explain` and `codes`."""
+
 from __future__ import annotations
 
 import argparse
@@ -114,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(run)
     run.add_argument("--quiet", action="store_true", help="no diagnosis on the terminal")
     run.add_argument("--no-verify", action="store_true", help="do not run proposed fixes")
-    run.add_argument("--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)")
+    run.add_argument(
+        "--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)"
+    )
     run.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
     run.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")

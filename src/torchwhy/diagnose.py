@@ -1,4 +1,5 @@
 """Asks the families whose trigger matched, ranks their answers, and decides whether PyTorch was the reason at all."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -6,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from .catalogue import load
 from .family import Family
-from .model import Confidence, Diagnosis, Evidence, Failure, Outcome, Report
+from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
+from .reason.diffs import diff
+from .reason.source import Sources
 
 _CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
 _NEVER_TORCH = ("KeyboardInterrupt", "SystemExit", "GeneratorExit")
@@ -18,13 +21,14 @@ class Answer:
     problems: tuple[str, ...]
 
 
-def judge(report: Report) -> Report:
-    """The report of a failure, with its diagnoses and its outcome."""
+def judge(report: Report, families: Sequence[Family] = ()) -> Report:
+    """The report of a failure, with its diagnoses and its outcome. Asks the whole catalogue, or the families given."""
     catalogue = load()
-    answer = diagnose(report.evidence, catalogue.families)
+    answer = diagnose(report.evidence, families or catalogue.families)
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
-    return replace(report, outcome=outcome, diagnoses=answer.diagnoses, problems=problems)
+    diagnoses = tuple(_with_diffs(diagnosis, Sources(report.evidence)) for diagnosis in answer.diagnoses)
+    return replace(report, outcome=outcome, diagnoses=diagnoses, problems=problems)
 
 
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
@@ -72,6 +76,16 @@ def is_torchs_doing(failure: Failure | None) -> bool:
     if failure.op is not None or failure.error_module.partition(".")[0] == "torch":
         return True
     return bool(failure.frames) and failure.frames[-1].origin == "torch"
+
+
+def _with_diffs(diagnosis: Diagnosis, sources: Sources) -> Diagnosis:
+    """The fixes with their unified diffs; a fix whose edits can't be made is only for display."""
+    return replace(diagnosis, fixes=tuple(_with_diff(fix, sources) for fix in diagnosis.fixes))
+
+
+def _with_diff(fix: Fix, sources: Sources) -> Fix:
+    made = diff(fix.edits, sources) if fix.edits and not fix.diff else fix.diff
+    return replace(fix, diff=made, applicability=fix.applicability if made else "display-only")
 
 
 def _ask(family: Family, failure: Failure, evidence: Evidence) -> Diagnosis | None:

@@ -1,4 +1,5 @@
 """Plain data to JSON and back, read off the dataclasses themselves; and evidence in a file: an incident."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +8,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -83,7 +84,7 @@ def _read(data: Any, declared: Any, where: str) -> Any:
 def _read_choice(data: Any, choices: tuple[Any, ...], where: str) -> Any:
     if data is None and type(None) in choices:
         return None
-    records = [c for c in choices if is_dataclass(c)]
+    records = [c for c in choices if isinstance(c, type) and is_dataclass(c)]
     rest = [c for c in choices if c not in records and c is not type(None)]
     if isinstance(data, dict) and records and "float" not in data:
         kind = next((r for r in records if data.get("is") == r.__name__), records[0] if len(records) == 1 else None)
@@ -128,7 +129,7 @@ def _item_types(declared: Any, length: int) -> tuple[Any, ...]:
     return inner if inner[-1] is not ... else (inner[0],) * length
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hints(kind: type) -> dict[str, Any]:
     from . import model
 

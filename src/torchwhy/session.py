@@ -4,6 +4,7 @@ The program's exception leaves this file as it came, so that the interpreter shu
 exception hook, after the program's own; the report of a run that ended well is written by the last of the exit handlers.
 A fault of ours is kept in `problems` and never reaches the program.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -119,17 +120,19 @@ class Session:
                 from .diagnose import judge
 
                 report = judge(report)
-        report = replace(report, timing=Timing(self.ended - self.started, time.perf_counter() - began), problems=(*report.problems, *self.problems))
+        timing = Timing(self.ended - self.started, time.perf_counter() - began)
+        report = replace(report, timing=timing, problems=(*report.problems, *self.problems))
         with self._guard("the diagnosis could not be shown"):
             if report.outcome in ("failed", "findings") and self.evidence is not None and not self.options.quiet:
                 from .render import show
 
                 show(report, self.options.format, sys.stderr, self.options.color)
+        report = replace(report, problems=tuple(dict.fromkeys((*report.problems, *self.problems))))
         with self._guard("the report could not be written"):
             if self.options.report is not None:
                 from .render.json import write_report
 
-                write_report(replace(report, problems=(*report.problems, *self.problems[len(report.problems) :])), self.options.report)
+                write_report(report, self.options.report)
 
     # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _start_recorder(self) -> None:

@@ -1,4 +1,5 @@
 """Tracebacks without our frames, and an exception described without torch."""
+
 from __future__ import annotations
 
 import linecache
@@ -8,10 +9,10 @@ import sysconfig
 from collections.abc import Iterator
 from types import TracebackType
 
+from . import arrival
 from .model import Evidence, Failure, Frame, Span
 from .program import without_us
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARIES = tuple(os.path.normcase(p) for p in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} if p)
 
 
@@ -35,34 +36,29 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    if "torch" in sys.modules and "torchwhy.record.traceback" in sys.modules:
-        from .record.traceback import strip_traceback
+    trace = _without_arrival(trace)
+    if "torchwhy.record.traceback" not in sys.modules:
+        return trace
+    from .record.traceback import strip_traceback
 
-        trace = strip_traceback(trace)
-    first: TracebackType | None = None
-    last: TracebackType | None = None
-    imports: list[TracebackType] = []
-    ours = False
-    while trace is not None:
-        step, trace = trace, trace.tb_next
-        file = step.tb_frame.f_code.co_filename
-        if file.startswith(_HERE):
-            ours = True
-        elif file.startswith("<frozen importlib"):
-            imports.append(step)
+    return strip_traceback(trace)
+
+
+def _without_arrival(trace: TracebackType | None) -> TracebackType | None:
+    """An import that we watched and that failed: Python would have trimmed the importing frames that led to ours."""
+    kept: list[TracebackType] = []
+    step = trace
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == arrival.__file__:
+            while kept and kept[-1].tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+                kept.pop()
         else:
-            for kept in ([] if ours else imports) + [step]:
-                first, last = first or kept, _linked(last, kept)
-            imports, ours = [], False
-    if last is not None:
-        last.tb_next = None
-    return first
-
-
-def _linked(last: TracebackType | None, step: TracebackType) -> TracebackType:
-    if last is not None:
-        last.tb_next = step
-    return step
+            kept.append(step)
+        step = step.tb_next
+    for one, following in zip(kept, [*kept[1:], None]):
+        if one.tb_next is not following:
+            one.tb_next = following
+    return kept[0] if kept else None
 
 
 def describe(error: BaseException) -> Evidence:

@@ -1,4 +1,5 @@
 """A report in the form that was asked for: `FORMATS` is the list. What only some runs need (rich, JSON) is imported when they do."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """One line a diagnosis: `file:line: CODE slug: headline`."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,4 +10,8 @@ from .text import Line, visible
 
 def report_lines(report: Report) -> Iterator[Line]:
     for d in report.diagnoses:
-        yield ((f"{visible(d.cause.span.file)}:{d.cause.span.line}: ", ""), (f"{d.code} {d.family}", "code"), (f": {visible(d.headline)}", ""))
+        yield (
+            (f"{visible(d.cause.span.file)}:{d.cause.span.line}: ", ""),
+            (f"{d.code} {d.family}", "code"),
+            (f": {visible(d.headline)}", ""),
+        )

@@ -1,4 +1,5 @@
 """The report file, `torchwhy.report/1`."""
+
 from __future__ import annotations
 
 import json
@@ -22,7 +23,6 @@ from ..model import (
     TensorFacts,
     Timing,
     Value,
-    Verification,
 )
 from .terminal import text_of
 
@@ -47,7 +47,11 @@ def report_to_plain(report: Report) -> dict[str, Any]:
             "devices": list(environment.devices),
         },
         "memory": None,
-        "timing": {"program_s": report.timing.program_s, "diagnosis_s": report.timing.diagnosis_s, "verification_s": report.timing.verification_s},
+        "timing": {
+            "program_s": report.timing.program_s,
+            "diagnosis_s": report.timing.diagnosis_s,
+            "verification_s": report.timing.verification_s,
+        },
         "problems": list(report.problems),
         "incident": {"schema": INCIDENT, "evidence": to_plain(report.evidence)},
     }
@@ -78,14 +82,25 @@ def read_report(text: str) -> Report:
 
 
 def _report(data: dict[str, Any]) -> Report:
-    known = {"command": data.get("command"), "outcome": data.get("outcome"), "exit_code": data.get("exit_code"), "timing": data.get("timing", {})}
+    known = {
+        "command": data.get("command"),
+        "outcome": data.get("outcome"),
+        "exit_code": data.get("exit_code"),
+        "timing": data.get("timing", {}),
+    }
     report = from_plain({**known, "problems": data.get("problems", [])}, Report, "report")
     said = data.get("diagnoses")
     if not isinstance(said, list) or not isinstance(data.get("incident"), dict):
         raise Unreadable("its diagnoses or its incident are missing")
     diagnoses = tuple(_diagnosis_from(d, f"diagnoses[{n}]") for n, d in enumerate(said))
     return Report(
-        report.command, report.outcome, report.exit_code, read_incident(data["incident"]), diagnoses, report.timing or Timing(), report.problems
+        report.command,
+        report.outcome,
+        report.exit_code,
+        read_incident(data["incident"]),
+        diagnoses,
+        report.timing or Timing(),
+        report.problems,
     )
 
 
@@ -123,7 +138,14 @@ def _value(value: Value) -> dict[str, Any]:
 
 def _span(span: Span) -> dict[str, Any]:
     end = max(span.line, span.end_line)
-    return {"file": span.file, "line": span.line, "column": span.column, "end_line": end, "end_column": span.end_column, "function": span.function}
+    return {
+        "file": span.file,
+        "line": span.line,
+        "column": span.column,
+        "end_line": end,
+        "end_column": span.end_column,
+        "function": span.function,
+    }
 
 
 def _label(label: Label) -> dict[str, Any]:
@@ -180,4 +202,4 @@ def _fix_from(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
     kept = {k: v for k, v in data.items() if k in ("title", "diff", "applicability", "hides", "changes")}
-    return {**kept, "verification": to_plain(Verification()) | {"outcome": data.get("verified"), "by": data.get("by"), "detail": data.get("detail", "")}}
+    return {**kept, "verification": {"outcome": data.get("verified"), "by": data.get("by"), "detail": data.get("detail", "")}}

@@ -1,4 +1,5 @@
 """The page of a code, and the catalogue."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

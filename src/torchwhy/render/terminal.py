@@ -1,4 +1,5 @@
 """The diagnosis as a person reads it: what is wrong, the line to blame, the way from there to the error, what mends it."""
+
 from __future__ import annotations
 
 import re
@@ -127,9 +128,9 @@ def _fix_lines(fix: Fix, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     if fix.diff:
         yield from _diff_lines(fix.diff, diagnosis.cause.span, width)
     if fix.hides:
-        yield from _wrapped(f"this hides {visible(fix.hides)}", width, "    ", "    ")
+        yield from _wrapped(f"only hides: {visible(fix.hides)}", width, "    ", "    ")
     if fix.changes:
-        yield from _wrapped(f"it also changes {visible(fix.changes)}", width, "    ", "    ")
+        yield from _wrapped(f"changes: {visible(fix.changes)}", width, "    ", "    ")
 
 
 def _diff_lines(diff: str, cause: Span, width: int) -> Iterator[Line]:
@@ -171,7 +172,8 @@ def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
     if module is not None:
         yield from _wrapped(f"in module `{visible(module.fqn)}` ({visible(module.kind)})", width, "  ", "    ")
     for operand in failure.operands:
-        yield from _wrapped(f"{visible(operand.parameter)} = `{visible(operand.expression)}`: {visible(value_text(operand.value))}", width, "  ", "    ")
+        given = f"`{visible(operand.expression)}`: {visible(value_text(operand.value))}"
+        yield from _wrapped(f"{visible(operand.parameter)} = {given}", width, "  ", "    ")
 
 
 def _wrapped(text: str, width: int, first: str, rest: str, style: str = "") -> Iterator[Line]:

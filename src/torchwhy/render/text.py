@@ -1,4 +1,5 @@
 """Styled lines, and how they reach a stream: untrusted text made visible, widths of characters, colour only where it is wanted."""
+
 from __future__ import annotations
 
 import os
