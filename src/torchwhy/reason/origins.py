@@ -143,18 +143,18 @@ class Walk:
         if isinstance(node, (ast.NamedExpr, ast.Await)):
             return replace(place, node=node.value)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return replace(place, node=node.operand, value=-place.value if isinstance(place.value, (int, float)) else None)
+            return _part(place, node.operand, -place.value if isinstance(place.value, (int, float)) else None)
         if isinstance(node, (ast.BinOp, ast.AugAssign)):
             sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
             open_ = [side for side in sides if _literal(side) is UNKNOWN]
-            return replace(place, node=open_[0], value=None) if len(open_) == 1 else None
+            return _part(place, open_[0]) if len(open_) == 1 else None
         if isinstance(node, ast.IfExp):
             test = self.fold(replace(place, node=node.test))
             if test is not UNKNOWN:
-                return replace(place, node=node.body if test else node.orelse)
-            return self.choose([replace(place, node=node.body), replace(place, node=node.orelse)], place.value)
+                return _part(place, node.body if test else node.orelse, place.value)
+            return self.choose([_part(place, branch, place.value) for branch in (node.body, node.orelse)], place.value)
         if isinstance(node, ast.BoolOp):
-            return self.choose([replace(place, node=v) for v in node.values], place.value)
+            return self.choose([_part(place, v, place.value) for v in node.values], place.value)
         return None
 
     def choose(self, places: Sequence[Place], value: Constant) -> Place | None:
@@ -423,7 +423,8 @@ class Walk:
             if base is None:
                 return []
             if isinstance(base.node, ast.Module):
-                return [replace(p, value=place.value) for f in exported(self.sources, base.source, node.attr) for p in self.found(base, f, node.attr)]
+                there = replace(base, value=place.value)
+                return [p for f in exported(self.sources, base.source, node.attr) for p in self.found(there, f, node.attr)] or self.submodule(there, node)
             if isinstance(base.node, ast.ClassDef):
                 return self.member(replace(base, value=place.value), node.attr, inside=True)
             assert isinstance(base.node, ast.Call)
@@ -441,6 +442,13 @@ class Walk:
                 return [replace(entries[node.attr], kind="config", name=node.attr, value=place.value)] if node.attr in entries else []
             base = self.step(base)
         return []
+
+    def submodule(self, package: Place, node: ast.Attribute) -> list[Place]:
+        """`package.module`, known to the program by an `import package.module`."""
+        folder = package.source.file.replace("\\", "/").rpartition("/")[0]
+        files = {f.file.replace("\\", "/"): f for f in self.sources.files()}
+        found = [files[name] for name in (f"{folder}/{node.attr}.py", f"{folder}/{node.attr}/__init__.py") if name in files]
+        return [replace(package, source=f, node=f.tree, kind="import", name=node.attr) for f in found if f.tree]
 
     def member(self, place: Place, name: str, inside: bool = False) -> list[Place]:
         """What gives an attribute of a class's instances its value; `inside`: the instance is not known by its constructor call."""
@@ -525,12 +533,12 @@ class Walk:
         assert isinstance(node, ast.Call)
         name, args = _called(node), node.args
         if isinstance(node.func, ast.Name) and name in ("int", "float", "round", "abs", "str", "deepcopy") and len(args) == 1:
-            return replace(place, node=args[0], value=place.value if name in ("int", "deepcopy") else None)
+            return _part(place, args[0], place.value if name in ("int", "deepcopy") else None)
         if isinstance(node.func, ast.Name) and name == "len" and len(args) == 1:
-            at = self.step(replace(place, node=args[0], value=None)) if isinstance(args[0], (ast.Name, ast.Attribute, ast.Subscript)) else None
-            return at or replace(place, node=args[0], value=None)
+            counted = _part(place, args[0])
+            return (self.step(counted) if isinstance(args[0], (ast.Name, ast.Attribute, ast.Subscript)) else None) or counted
         if isinstance(node.func, ast.Name) and name in ("max", "min") and len(args) > 1:
-            return self.choose([replace(place, node=a) for a in args], place.value) if place.value is not None else None
+            return self.choose([_part(place, a, place.value) for a in args], place.value) if place.value is not None else None
         if isinstance(node.func, ast.Attribute) and name == "get" and args:
             key = self.fold(replace(place, node=args[0]))
             entries = self.entries(replace(place, node=node.func.value)) if key is not UNKNOWN else None
@@ -540,7 +548,7 @@ class Walk:
                 return replace(entries[key], kind="config", name=str(key), value=place.value)
             return replace(place, node=args[1], kind="default") if len(args) > 1 else None
         if isinstance(node.func, ast.Attribute) and name in ("copy", "deepcopy") and len(args) < 2:
-            return replace(place, node=args[0] if args else node.func.value)
+            return _part(place, args[0] if args else node.func.value, place.value)
         function = self.seek(replace(place, node=node.func), *FUNCTIONS, ast.ClassDef)
         if function is None or not isinstance(function.node, FUNCTIONS) or function.node.decorator_list:
             return None
@@ -576,29 +584,29 @@ class Walk:
         node = place.node
         if isinstance(node, (ast.BinOp, ast.AugAssign)):
             sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
-            return _compute(node.op, *(self.fold(replace(place, node=side, value=None)) for side in sides))
+            return _compute(node.op, *(self.fold(_part(place, side)) for side in sides))
         if isinstance(node, ast.UnaryOp):
-            value = self.fold(replace(place, node=node.operand, value=None))
+            value = self.fold(_part(place, node.operand))
             if isinstance(node.op, ast.Not):
                 return value if value is UNKNOWN else not value
             return -value if isinstance(node.op, ast.USub) and isinstance(value, (int, float)) else UNKNOWN
         if isinstance(node, (ast.Tuple, ast.List)):
-            values = [self.fold(replace(place, node=e, value=None)) for e in node.elts]
+            values = [self.fold(_part(place, e)) for e in node.elts]
             return UNKNOWN if UNKNOWN in values else tuple(values) if isinstance(node, ast.Tuple) else values
         if isinstance(node, ast.Compare) and len(node.ops) == 1:
-            left, right = (self.fold(replace(place, node=n, value=None)) for n in (node.left, node.comparators[0]))
+            left, right = (self.fold(_part(place, n)) for n in (node.left, node.comparators[0]))
             if UNKNOWN in (left, right):
                 return UNKNOWN
             equal = left is None and right is None or _same(left, right)
             return equal if isinstance(node.ops[0], (ast.Eq, ast.Is)) else not equal if isinstance(node.ops[0], (ast.NotEq, ast.IsNot)) else UNKNOWN
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords and node.func.id in ("int", "len", "max", "min", "sum"):
-            values = [self.fold(replace(place, node=a, value=None)) for a in node.args]
+            values = [self.fold(_part(place, a)) for a in node.args]
             try:
                 return UNKNOWN if UNKNOWN in values else {"int": int, "len": len, "max": max, "min": min, "sum": sum}[node.func.id](*values)
             except (TypeError, ValueError, OverflowError):
                 return UNKNOWN
         if isinstance(node, ast.BoolOp):
-            for value in (self.fold(replace(place, node=v, value=None)) for v in node.values):
+            for value in (self.fold(_part(place, v)) for v in node.values):
                 if value is UNKNOWN or bool(value) is isinstance(node.op, ast.Or):
                     return value
             return value

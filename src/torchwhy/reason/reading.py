@@ -1,0 +1,198 @@
+"""One failure, read: what families ask, in the words they think in. Everything is computed from the Evidence, nothing is stored."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from ..model import Confidence, Diagnosis, Evidence, Failure, Fix, Frame, Label, ModuleFacts, OpRecord, Operand, Span, TensorFacts, tensors_in
+from ..family import Family
+from .history import History, history_of
+from .operands import expressions
+from .origins import Origin, argument_origins, origins
+from .provenance import Decision, Property, Size, decided, path
+from .source import Sources
+from .wording import code, tensor_text
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The line to blame with the chain that led to it: the constructor's argument first, the literal or expression that decided it last."""
+
+    span: Span
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.origins[-1].text if self.origins else ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    evidence: Evidence
+    failure: Failure
+
+    # ── what failed ───────────────────────────────────────────────────────────────────────────────────────────────────
+    @cached_property
+    def history(self) -> History:
+        return history_of(self.evidence)
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(self.evidence)
+
+    @property
+    def op(self) -> OpRecord | None:
+        return self.failure.op
+
+    @property
+    def raised(self) -> Span:
+        return self.failure.raised_at or Span("<unknown>", 0)
+
+    @property
+    def before(self) -> int | None:
+        return self.op.index if self.op is not None else None
+
+    @cached_property
+    def frame(self) -> Frame | None:
+        """The program's innermost frame."""
+        return self.failure.user_frames[-1] if self.failure.user_frames else None
+
+    @cached_property
+    def module(self) -> ModuleFacts | None:
+        """The innermost module whose forward was running."""
+        return self.history.module(self.op.module if self.op is not None and self.op.module is not None else self.failure.module)
+
+    @cached_property
+    def layer(self) -> ModuleFacts | None:
+        """The torch layer that raised, when the failing call was made inside one (`nn.Linear` and so on), not a module of the program's own."""
+        return self.module if self.module is not None and self.module.defined is None else None
+
+    # ── operands ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    @cached_property
+    def operands(self) -> tuple[Operand, ...]:
+        """The failing op's arguments with the user's own expressions."""
+        return expressions(self.evidence, self.failure)
+
+    def operand(self, *parameters: str) -> Operand | None:
+        """The first operand with one of these parameter names."""
+        return next((o for name in parameters for o in self.operands if o.parameter == name), None)
+
+    @cached_property
+    def tensors(self) -> tuple[tuple[str, TensorFacts], ...]:
+        """Every tensor among the operands with the user's expression for it."""
+        found = []
+        for operand in self.operands:
+            inside = tensors_in(operand.value)
+            for number, tensor in enumerate(inside):
+                expression = operand.expression if len(inside) == 1 else f"{operand.expression}[{number}]"
+                found.append((self.history.names.get(tensor.id) or expression, tensor))
+        return tuple(found)
+
+    def tensor(self, *parameters: str) -> TensorFacts | None:
+        operand = self.operand(*parameters)
+        return next(iter(tensors_in(operand.value)), None) if operand is not None else None
+
+    def name(self, *parameters: str) -> str:
+        """What the user calls that operand: its expression in the failing call, else its variable, else the op's word for it."""
+        operand = self.operand(*parameters)
+        if operand is None:
+            return parameters[0] if parameters else ""
+        return operand.expression or operand.parameter
+
+    def name_of(self, tensor: TensorFacts) -> str:
+        return next((name for name, t in self.tensors if t.id == tensor.id), "") or self.history.names.get(tensor.id, "")
+
+    def span_of(self, *parameters: str) -> Span | None:
+        """Where the operand stands in the failing call."""
+        operand = self.operand(*parameters)
+        return operand.span if operand is not None else None
+
+    # ── causes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def decided(self, tensor: TensorFacts, what: Property) -> Decision:
+        if isinstance(what, Size) and what.dim < 0:
+            what = Size(what.dim + tensor.rank)
+        return decided(self.evidence, tensor, what, self.before)
+
+    def cause(self, decision: Decision, value: object = None) -> Cause:
+        """The place to blame for a decision: the literal or expression behind the argument that decided, else the call, else the failing line."""
+        if decision.how == "module" and decision.module is not None and decision.setting:
+            return self.setting(decision.module, decision.setting, value)
+        if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None:
+            if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
+                return found
+            return Cause(decision.op.span)
+        return Cause(decision.span or self.raised)
+
+    def setting(self, module: ModuleFacts, setting: str, value: object = None) -> Cause:
+        """What decided a constructor argument of a layer: followed through parameters, configs and defaults to the literal."""
+        if value is None:
+            value = getattr(module.setting(setting), "value", None)
+        found = self.argument_origins(module.built, setting, module.signature, value)
+        return found or Cause(module.built[0] if module.built else self.raised)
+
+    def argument_origins(self, calls: Sequence[Span], parameter: str, signature: Sequence[str] = (), value: object = None) -> Cause | None:
+        """The chain behind one argument of a recorded call (`calls`: that call, then the calls around it)."""
+        if not calls:
+            return None
+        chain = argument_origins(self.sources, calls, parameter, signature, value)
+        return Cause(chain[-1].span, chain) if chain else None
+
+    def expression_origins(self, span: Span, calls: Sequence[Span] = (), value: object = None) -> Cause:
+        chain = origins(self.sources, span, calls, value)
+        return Cause(chain[-1].span, chain) if chain else Cause(span)
+
+    @property
+    def calls(self) -> tuple[Span, ...]:
+        """The failing line and the program's lines that called it, nearest first."""
+        return tuple(f.span for f in reversed(self.failure.user_frames))
+
+    # ── trails ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def label(self, op: OpRecord, text: str = "") -> Label | None:
+        out = op.outputs[0] if op.outputs else None
+        return Label(op.span, text or (tensor_text(out) if out is not None else "")) if op.span is not None else None
+
+    def trail(self, tensor: TensorFacts, what: Property, limit: int = 5) -> tuple[Label, ...]:
+        """From the data to the failing line: one label a line, with what came out of it; the last says where it was raised."""
+        return self.trail_of(path(self.evidence, tensor, what, self.before, limit=40), limit)
+
+    def trail_of(self, ops: Iterable[OpRecord], limit: int = 5) -> tuple[Label, ...]:
+        labels: list[Label] = []
+        for op in ops:
+            label = self.label(op)
+            if label is None or self._is_foreign(label.span):
+                continue
+            if labels and (labels[-1].span.file, labels[-1].span.line) == (label.span.file, label.span.line):
+                labels.pop()
+            labels.append(label)
+        if len(labels) > limit:
+            labels = [labels[0], *labels[-(limit - 1):]]
+        return (*labels, Label(self.raised, "raised here"))
+
+    def _is_foreign(self, span: Span) -> bool:
+        return "site-packages" in span.file
+
+    # ── the answer ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def diagnosis(self, family: Family, headline: str, cause: Cause | Span | None, because: str = "", *, trail: Sequence[Label] = (), notes: Sequence[str] = (),
+                  fixes: Sequence[Fix] = (), confidence: Confidence = Confidence.LIKELY) -> Diagnosis:
+        """Put together; where no cause is known the raising line is blamed and the confidence is `possible`."""
+        if cause is None:
+            confidence = Confidence.POSSIBLE
+        span = cause.span if isinstance(cause, Cause) else cause or self.raised
+        if not trail:
+            trail = (Label(self.raised, "raised here"),)
+        return Diagnosis(family.code, family.slug, family.title, headline, Label(span, because), tuple(trail),
+                         tuple(n for n in notes if n), tuple(fixes)[:3], confidence)
+
+
+@lru_cache(maxsize=8)
+def reading(evidence: Evidence, failure: Failure | None = None) -> Reading:
+    """The reading of the evidence's failure (or of one in its chain of causes)."""
+    chosen = failure or evidence.failure
+    assert chosen is not None, "a reading needs a failure"
+    return Reading(evidence, chosen)
+
+
+def named(reading: Reading, module: ModuleFacts | None) -> str:
+    """The layer's path as inline code, or its kind."""
+    return code(module.fqn) if module is not None and module.fqn else code(module.kind) if module is not None else "the call"
