@@ -5,6 +5,7 @@ import platform
 import sys
 import tokenize
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from ..model import Environment, Evidence, Failure, Operand, OpRecord, Span
 from ..record.traceback import strip_traceback
 from .frames import frames_of, walk
 from .graph import graph_of, roots_of
+from ..replay.late import Replayed, replay
 from .names import module_roots, tensor_names
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ _SOURCE_LIMIT = 2_000_000
 
 def gather(error: BaseException, recorder: "Recorder") -> Evidence:
     """Everything that is known of the failure, as plain data. Leaves the recorder stopped."""
+    seen = recorder.summary()
     recorder.stop()
     levels = walk(strip_traceback(error.__traceback__))
     every_level = [level for e in _chain(error) for level in walk(strip_traceback(e.__traceback__))]
@@ -32,6 +35,13 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
     failure = _failure(error, recorder, levels)
     ops = recorder.history()
     graph = graph_of(roots_of(levels), recorder)
+    names = tensor_names(every_level, modules, recorder)
+    if failure.op is None and not seen.full and seen.mode != "off" and levels and _may_be_torchs(error):
+        again = replay(error, levels, recorder, lambda e: _look(e, recorder, every_level))
+        if again is not None:
+            failure = replace(failure, op=again.op, operands=operands_of(again.op))
+            ops, graph, modules, seen = again.ops, again.graph or graph, again.modules or modules, replace(seen, replayed=True)
+            names = tuple({**dict(names), **dict(again.names)}.items())
     loaders, optimizers = recorder.loaders(), recorder.optimizers()
     spans: list[Span] = [span for op in ops for span in op.where]
     spans += [span for module in modules for span in (*module.built, *((module.defined,) if module.defined else ()))]
@@ -44,12 +54,24 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
         graph=graph,
         loaders=loaders,
         optimizers=optimizers,
-        names=tensor_names(every_level, modules, recorder),
+        names=names,
         sources=read_sources(span.file for span in spans),
         environment=environment(),
-        recording=recorder.summary(),
+        recording=seen,
         problems=tuple(recorder.problems),
     )
+
+
+def _look(error: BaseException, recorder: "Recorder", outer: list[TracebackType]) -> Replayed:
+    levels = walk(strip_traceback(error.__traceback__))
+    modules = recorder.module_facts(module_roots([*outer, *levels]))
+    names = tensor_names([*outer, *levels], modules, recorder)
+    return Replayed(recorder.history(), recorder.failing(error), graph_of(roots_of(levels), recorder), modules, names)
+
+
+def _may_be_torchs(error: BaseException) -> bool:
+    """Whether a second look is worth it: torch raised, or Python did on something that torch gave (a KeyError is the program's own matter)."""
+    return not isinstance(error, (KeyError, FileNotFoundError, ZeroDivisionError, NameError, ImportError))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -1,0 +1,125 @@
+"""The piece of the program to run again: a loop's body, a function's, or a module's call, from the live frames of the failure."""
+from __future__ import annotations
+
+import ast
+import tokenize
+from collections.abc import Callable
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+_MODULE_CALL = ("torch/nn/modules/module.py", "_call_impl")
+_FETCH = ("torch/utils/data/_utils/fetch.py", "fetch")
+
+
+class Left(Exception):
+    """The piece was left by a `return`."""
+
+
+class _Adapted(ast.NodeTransformer):
+    """Statements of a function made fit to run on their own: `return` leaves, `global` and `nonlocal` go."""
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        leave = ast.Raise(ast.Name("__torchwhy_left__", ast.Load()), None)
+        value = node.value or ast.Constant(None)
+        return ast.copy_location(ast.If(ast.Constant(True), [ast.Expr(value), leave], []), node)
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
+
+    def _leave_alone(self, node: ast.AST) -> ast.AST:
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _leave_alone
+
+
+def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[Callable[[], object]]:
+    """What can be run again, best first: the innermost loop body of the program outside any module, then the outermost module call."""
+    found: list[Callable[[], object]] = []
+    outside = _before_first_module(levels)
+    for level in reversed(outside):
+        if is_user(level.tb_frame.f_code.co_filename) and (piece := _loop_body(level)) is not None:
+            found.append(piece)
+            break
+    for level in levels:
+        code = level.tb_frame.f_code
+        where = code.co_filename.replace("\\", "/")
+        local = level.tb_frame.f_locals
+        if where.endswith(_FETCH[0]) and code.co_name == _FETCH[1] and "possibly_batched_index" in local:
+            found.insert(0, _fetch(local))
+        if where.endswith(_MODULE_CALL[0]) and code.co_name == _MODULE_CALL[1] and {"self", "args", "kwargs"} <= local.keys():
+            found.append(_module_call(local))
+            break
+    return found
+
+
+def _module_call(local: dict[str, Any]) -> Callable[[], object]:
+    module, args, kwargs = local["self"], local["args"], local["kwargs"]
+    return lambda: module(*args, **kwargs)
+
+
+def _fetch(local: dict[str, Any]) -> Callable[[], object]:
+    fetcher, indices = local["self"], local["possibly_batched_index"]
+    return lambda: fetcher.fetch(indices)
+
+
+def _before_first_module(levels: list[TracebackType]) -> list[TracebackType]:
+    for number, level in enumerate(levels):
+        if level.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_MODULE_CALL[0]):
+            return levels[:number]
+    return levels
+
+
+def _loop_body(level: TracebackType) -> Callable[[], object] | None:
+    frame, line = level.tb_frame, level.tb_lineno
+    try:
+        with tokenize.open(frame.f_code.co_filename) as stream:
+            tree = ast.parse(stream.read())
+    except (OSError, SyntaxError, UnicodeDecodeError, ValueError):  # no source, nothing to run
+        return None
+    loop = _innermost_loop(tree, frame.f_code, line)
+    if loop is None or _suspends(loop.body):
+        return None
+    once = ast.For(ast.Name("__torchwhy_once__", ast.Store()), ast.Tuple([ast.Constant(0)], ast.Load()), loop.body, [])
+    module = ast.Module([ast.copy_location(once, loop)], [])
+    code = compile(ast.fix_missing_locations(_Adapted().visit(module)), frame.f_code.co_filename, "exec", dont_inherit=True)
+    return lambda: _run(code, frame)
+
+
+def _run(code: CodeType, frame: FrameType) -> None:
+    namespace = {**frame.f_globals, **frame.f_locals, "__torchwhy_left__": Left}
+    try:
+        exec(code, namespace)
+    except Left:
+        return
+
+
+def _innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.While | None:
+    """The loop of this very function whose body has the line."""
+    scope: ast.AST = tree
+    if code.co_name != "<module>":
+        named = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name and _first_line(n) == code.co_firstlineno]
+        if not named:
+            return None
+        scope = named[0]
+    found: ast.For | ast.While | None = None
+    waiting = list(ast.iter_child_nodes(scope))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, (ast.For, ast.While)) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
+            if found is None or node.lineno > found.lineno:
+                found = node
+        waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _first_line(node: ast.FunctionDef) -> int:
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+
+
+def _suspends(body: list[ast.stmt]) -> bool:
+    return any(isinstance(n, (ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)) for s in body for n in ast.walk(s))

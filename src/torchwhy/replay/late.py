@@ -1,0 +1,76 @@
+"""A failure that came while the recorder stood aside, looked at once more: the piece that failed is run again, recorded in full, in a child.
+
+Where no child can go on from here (CUDA, a platform without fork) only a module's call is run again, in this process: the program is over.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..model import GraphNode, ModuleFacts, OpRecord
+from ..record.spans import origin
+from .body import pieces
+from .child import can_fork, in_child
+
+if TYPE_CHECKING:
+    from ..record.recorder import Recorder
+
+SECONDS = 8.0
+_AGAIN = "a second time"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the second look brought. Ids are those of the first run."""
+
+    ops: tuple[OpRecord, ...]
+    op: OpRecord | None
+    graph: tuple[GraphNode, ...]
+    modules: tuple[ModuleFacts, ...]
+    names: tuple[tuple[int, str], ...]
+
+
+Look = Callable[[BaseException], Replayed]
+
+
+def replay(error: BaseException, levels: list[TracebackType], recorder: "Recorder", look: Look) -> Replayed | None:
+    """The first piece that fails in the same way when it is run again, as `look` sees it; None where none does."""
+    forks = can_fork()
+    for piece in pieces(levels, lambda file: origin(file) == "user")[: 3 if forks else 1]:
+
+        def attempt(piece: Callable[[], object] = piece) -> Replayed | None:
+            return _attempt(piece, error, recorder, look)
+
+        found = in_child(attempt, SECONDS) if forks else None
+        if found is not None:
+            return found
+    return None
+
+
+def _attempt(piece: Callable[[], object], error: BaseException, recorder: "Recorder", look: Look) -> Replayed | None:
+    before = recorder.tape.count
+    recorder.mode = "full"
+    recorder.start()
+    again = _run(piece)
+    if again is not None and _AGAIN in str(error):  # the graph that is gone was made one round earlier: see that round too
+        again = _run(piece) or again
+    recorder.stop()
+    if again is None or type(again) is not type(error) or _pattern(again) != _pattern(error):
+        return None
+    seen = look(again)
+    return replace(seen, ops=tuple(replace(op, replayed=op.index >= before) for op in seen.ops))
+
+
+def _run(piece: Callable[[], object]) -> BaseException | None:
+    try:
+        piece()
+    except Exception as error:
+        return error
+    return None
+
+
+def _pattern(error: BaseException) -> str:
+    return re.sub(r"\d+", "#", str(error))[:300]
