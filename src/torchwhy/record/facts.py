@@ -240,16 +240,19 @@ def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
             return None
         with torch.no_grad(), torch._C.DisableTorchFunction():
             data = tensor.detach()
-            nans = infs = 0
             flat = data.reshape(-1)
             sample = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat[:6].tolist()) + (", …" if flat.numel() > 6 else "")
-            if data.is_floating_point():
-                nans, infs = int(torch.isnan(flat).sum()), int(torch.isinf(flat).sum())
+            nans = infs = 0
+            lowest = highest = flat.to(torch.uint8) if flat.dtype is torch.bool else flat
+            if flat.is_floating_point():
+                nan = torch.isnan(flat)
+                nans, infs = int(nan.sum()), int(torch.isinf(flat).sum())
+                if nans == flat.numel():
+                    return ValueFacts(nans=nans, sample=sample)
                 if nans:
-                    flat = torch.nan_to_num(flat, nan=0.0, posinf=float("inf"), neginf=float("-inf")) if nans < flat.numel() else flat
-            low_at, high_at = int(flat.argmin() if data.dtype is not torch.bool else flat.int().argmin()), 0
-            high_at = int(flat.argmax() if data.dtype is not torch.bool else flat.int().argmax())
-            return ValueFacts(flat[low_at].item(), flat[high_at].item(), _place(low_at, data.shape), _place(high_at, data.shape), nans, infs, sample)
+                    lowest, highest = flat.masked_fill(nan, float("inf")), flat.masked_fill(nan, float("-inf"))
+            low, high = int(lowest.argmin()), int(highest.argmax())
+            return ValueFacts(flat[low].item(), flat[high].item(), _place(low, data.shape), _place(high, data.shape), nans, infs, sample)
     except Exception:
         return None
 

@@ -48,7 +48,8 @@ _PASSED: frozenset[Any] = frozenset(
 _HIDDEN_NAMES = ("_set_grad_enabled", "_record_function_enter", "_record_function_enter_new", "_record_function_exit", "_record_function_with_args_enter")
 _UNRECORDED: frozenset[Any] = frozenset(
     {getattr(torch._C, name) for name in _HIDDEN_NAMES if hasattr(torch._C, name)}
-    | {value for space in (torch.ops.profiler,) for name in _HIDDEN_NAMES for value in [getattr(space, name, None)] if value is not None}
+    | {getattr(packet, overload) for name in _HIDDEN_NAMES for packet in [getattr(torch.ops.profiler, name, None)] if packet for overload in packet.overloads()}
+    | {getattr(torch.ops.profiler, name) for name in _HIDDEN_NAMES if hasattr(torch.ops.profiler, name)}
 )
 
 _call: CodeType = (lambda func, args, kwargs: func(*args, **kwargs)).__code__

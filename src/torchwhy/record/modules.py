@@ -264,6 +264,7 @@ def install_calls(recorder: Recorder, patches: Patches) -> None:
             else:
                 bypass = 0
             if top:
+                recorder.recover()
                 now.running = "forward" if self.training else "evaluation"
             modules.append(identities.of(self))
         except Exception as fault:

@@ -36,6 +36,14 @@ _PARAMETERS = {
     "as_tensor": ("data",),
     "Parameter": ("data", "requires_grad"),
     "backward": ("tensors", "grad_tensors", "retain_graph", "create_graph", "inputs"),
+    "from_numpy": ("ndarray",),
+    "frombuffer": ("buffer",),
+    "from_dlpack": ("ext_tensor",),
+    "set_grad_enabled": ("mode",),
+    "train": ("mode",),
+    "eval": ("mode",),
+    "batch": ("batch",),
+    "Function.apply": (),
     "rsub": ("input", "other"),
     "rdiv": ("input", "other"),
     "rpow": ("input", "other"),
@@ -138,6 +146,8 @@ def bind(what: Any, args: tuple[Value, ...], kwargs: dict[str, Value]) -> tuple[
             names = ("input", "dtype") if isinstance(args[1], Plain) and args[1].kind == "dtype" else ("input", "device", "dtype")
     elif inspect.isfunction(what):
         names, rest = _python_parameters(what)
+        if not names and rest:
+            names = tuple(n for n, _ in _choose(name, args, tuple(kwargs)) or ())
     elif isinstance(what, type):
         names, rest = _python_parameters(getattr(what, "forward", what))
         names = names[1:]
@@ -148,8 +158,10 @@ def bind(what: Any, args: tuple[Value, ...], kwargs: dict[str, Value]) -> tuple[
         names = ("input", *names[1:])
     if name in _ABSORBING and names:
         args = _absorb(args, 1 if names[0] == "input" else 0)
+    if name == "einsum" and len(args) > 1:
+        args, names = (args[0], args[1] if isinstance(args[1], Items) else Items("tuple", len(args) - 1, args[1:])), ("equation", "operands")
     bound = [Argument(names[i] if i < len(names) else _spare(i, len(names), rest), value) for i, value in enumerate(args)]
-    bound += [Argument("input" if key == "self" else key, value) for key, value in kwargs.items()]
+    bound += [Argument({"self": "input", "val": "mode" if name == "set_grad_enabled" else "val"}.get(key, key), value) for key, value in kwargs.items()]
     return tuple(bound)
 
 

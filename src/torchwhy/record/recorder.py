@@ -21,7 +21,7 @@ from .modules import Modules, install_births, install_calls, leave_births
 from .patches import Patches
 from .records import op_record
 from .tape import Tape
-from .traceback import install_views
+from .traceback import install_views, install_warnings
 from .training import Training
 
 Mode = Literal["full", "adaptive", "off"]
@@ -62,6 +62,7 @@ class Recorder:
             install_births(self)
             install_views(self._views)
             disarm_in_children(self)
+            install_warnings(self._full)
             install_calls(self, self._full)
             install_happenings(self, self._always, self._full)
             self.training.install(self._always, self._full)
@@ -106,6 +107,13 @@ class Recorder:
         before = torch._C._len_torch_function_stack()
         push_mode(self.recording)
         return torch._C._len_torch_function_stack() > before
+
+    def recover(self) -> None:
+        """Takes up again after an optimizer's step that raised (torch calls no hook then)."""
+        now = self.tape.now
+        if now.phase == "optimizer":
+            now.phase = ""
+            self.push()
 
     def _set_full(self, full: bool) -> None:
         self.full = full

@@ -159,6 +159,8 @@ class Tape:
 
     def wrote(self, event: Event, tensor: torch.Tensor, raw: RawTensor, after: int) -> None:
         """Notes that the call changed a tensor in place. Through `.data` autograd does not see it: no version then."""
+        if any(written[0] == raw[0] for written in event.writes):
+            return
         hidden = raw[0] in self.aliases
         if self.aliases and not hidden and tensor._is_view():
             base = tensor._base

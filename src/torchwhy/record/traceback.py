@@ -4,28 +4,42 @@ from __future__ import annotations
 import sys
 import threading
 import traceback as standard
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any
+from types import CodeType, FrameType, TracebackType
+from typing import Any, TypeVar
 
 from .patches import Patches
-from .spans import is_own_code
+from .spans import HIDDEN, is_own_code
+
+T = TypeVar("T")
 
 
-def _is_dispatch(tb: TracebackType) -> bool:
-    code = tb.tb_frame.f_code
+def _is_dispatch(code: CodeType) -> bool:
     return code.co_name == "handle_torch_function" and code.co_filename.replace("\\", "/").endswith("torch/overrides.py")
 
 
-def _kept(entries: Iterable[Any], level: Callable[[Any], TracebackType]) -> list[Any]:
-    """The entries without ours. A mode makes torch's Python functions run twice: outer function, `handle_torch_function`, ours, function again."""
-    kept: list[Any] = []
+def _kept(entries: Iterable[T], code_of: Callable[[T], CodeType]) -> list[T]:
+    """The entries, outermost first, without ours.
+
+    A mode makes torch's Python functions run twice: the function, `handle_torch_function`, ours, the function again.
+    """
+    kept: list[T] = []
+    again = False
     for entry in entries:
-        if not is_own_code(level(entry).tb_frame.f_code):
-            kept.append(entry)
-        elif kept and _is_dispatch(level(kept[-1])):
-            del kept[-2:]
-    return kept
+        code = code_of(entry)
+        if is_own_code(code):
+            if kept and _is_dispatch(code_of(kept[-1])):
+                kept.pop()
+                again = True
+            continue
+        if again:
+            # usually the last one; where a function dispatches to another by a flag, one or two above it
+            same = [place for place in range(len(kept) - 1, max(len(kept) - 4, -1), -1) if code_of(kept[place]) is code]
+            del kept[same[0] if same else len(kept) - 1 :]
+            again = False
+        kept.append(entry)
+    return kept[:-1] if again else kept
 
 
 def _levels(tb: TracebackType | None) -> Iterator[TracebackType]:
@@ -37,7 +51,7 @@ def _levels(tb: TracebackType | None) -> Iterator[TracebackType]:
 def strip_traceback(tb: TracebackType | None) -> TracebackType | None:
     """The traceback without torchwhy's frames and without the doubled frames that a torch function mode causes; the given one is left as it is."""
     stripped: TracebackType | None = None
-    for entry in reversed(_kept(_levels(tb), lambda level: level)):
+    for entry in reversed(_kept(_levels(tb), lambda level: level.tb_frame.f_code)):
         stripped = TracebackType(stripped, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     return stripped
 
@@ -72,15 +86,36 @@ def install_views(patches: Patches) -> None:
     patches.set(threading, "excepthook", excepthook)
 
 
+def install_warnings(patches: Patches) -> None:
+    """Lets `stacklevel` count the program's frames and torch's, not ours or those that a mode doubles."""
+    original = warnings.warn
+
+    def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **kwargs: Any) -> None:
+        level = stacklevel + 1
+        if stacklevel > 1 and not kwargs:
+            level = _level(sys._getframe(1), stacklevel)
+        original(message, category, level, source, **kwargs)
+
+    patches.set(warnings, "warn", warn)
+
+
+def _level(frame: FrameType | None, stacklevel: int) -> int:
+    """What to ask of `warnings.warn` from one frame deeper, so that it names the frame that it would name without us."""
+    frames: list[FrameType] = []
+    while frame is not None:
+        if not ("importlib" in frame.f_code.co_filename and "_bootstrap" in frame.f_code.co_filename) or is_own_code(frame.f_code):
+            frames.append(frame)
+        frame = frame.f_back
+    plain = _kept(reversed(frames), lambda frame: frame.f_code)
+    if stacklevel > len(plain):
+        return len(frames) + 2
+    wanted = plain[-stacklevel]
+    counted = [f for f in frames if not f.f_code.co_filename.endswith(HIDDEN)]
+    return counted.index(wanted) + 2
+
+
 def _stepping_over(walk: Callable[[TracebackType | None], Iterator[Any]]) -> Callable[[TracebackType | None], Iterator[Any]]:
     def walked(tb: TracebackType | None) -> Iterator[Any]:
         return walk(strip_traceback(tb))
 
     return walked
-
-
-def strip_active() -> None:
-    """Strips the exception that is being handled now, if any."""
-    error = sys.exc_info()[1]
-    if error is not None:
-        strip_exception(error)

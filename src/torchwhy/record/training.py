@@ -64,6 +64,7 @@ class Training:
         if not recorder.full:
             return None
         try:
+            recorder.recover()
             recorder.tape.now.phase = "optimizer"
             self._versions = {id(p): version_of(p) for p in _parameters(optimizer)}
             wrapped = self._recorded_closure(args, kwargs)
@@ -120,6 +121,7 @@ class Training:
     @staticmethod
     def _zero_grad(original: Any, name: str, recorder: Recorder) -> Any:
         def __torchwhy__(self: Any, *args: Any, **kwargs: Any) -> Any:
+            recorder.recover()
             pushed = recorder.full and recorder.guard(recorder.tape.mark, f"{name}:{type(self).__qualname__}", sys._getframe(1)) is not None
             pushed = pushed and remove_mode(recorder.recording)
             try:
