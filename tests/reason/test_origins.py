@@ -134,7 +134,7 @@ def test_an_attribute_in_forward_is_followed_through_the_recorded_construction()
     known = Sources(Evidence(modules=(first, second), sources=sources.evidence.sources))
     use = span(sources, "self.dim", 2)
     assert way(origins(known, use, value=32))[-1] == "main.py:10 32"
-    assert way(origins(known, use))[-1] == "main.py:5 dim"
+    assert way(origins(known, use))[-1] == "main.py:9 width"
     alone = Sources(Evidence(modules=(first,), sources=sources.evidence.sources))
     assert way(origins(alone, use))[-1] == "main.py:10 16"
 

@@ -1,4 +1,5 @@
 """Edits made to text, and shown as a unified diff that `patch -p1` takes."""
+
 from __future__ import annotations
 
 import ast

@@ -2,18 +2,32 @@
 
 Every builder answers the edits, or an empty tuple where the text does not show one way to make them.
 """
+
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
 
 from ..model import Edit, Span
-from .origins import Place, Walk
+from .places import Place
 from .source import SourceFile, Sources, first_line
+from .walk import Walk
 
 Edits = tuple[Edit, ...]
 
-ATOMS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.JoinedStr)
+ATOMS = (
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Call,
+    ast.List,
+    ast.Dict,
+    ast.Set,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.JoinedStr,
+)
 OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -194,10 +208,10 @@ def out_of_place(sources: Sources, span: Span) -> Edits:
     if not isinstance(call, ast.Call):
         return ()
     if _in_place_keyword(call):
-        keyword = _in_place_keyword(call)
         bare = isinstance(statement, ast.Expr) and statement.value is call and len(call.args) == 1
-        removed = remove_keyword(sources, source.span(call), "inplace") if keyword else ()
-        return (*([_insert(source, *source.position(call)[:2], f"{source.segment(call.args[0])} = ")] if bare and keyword else []), *removed)
+        removed = remove_keyword(sources, source.span(call), "inplace")
+        assigned = (_insert(source, *source.position(call)[:2], f"{source.segment(call.args[0])} = "),) if bare else ()
+        return (*assigned, *removed)
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
     if not name.endswith("_") or name.endswith("__") or not isinstance(call.func, ast.Attribute):
         return ()
@@ -291,7 +305,7 @@ def wrap_with(sources: Sources, span: Span, header: str) -> Edits:
 
 
 def _inside_strings(source: SourceFile, statement: ast.AST) -> set[int]:
-    strings = [n for n in ast.walk(statement) if isinstance(n, ast.JoinedStr) or isinstance(n, ast.Constant) and isinstance(n.value, (str, bytes))]
+    strings = [n for n in ast.walk(statement) if isinstance(n, (ast.JoinedStr, ast.Constant)) and n.end_lineno != n.lineno]
     return {line for n in strings for line in range(n.lineno + 1, (n.end_lineno or n.lineno) + 1)}
 
 
@@ -303,7 +317,7 @@ def add_import(sources: Sources, file: str, text: str) -> Edits:
     body = source.tree.body
     after = 0
     for node in body:
-        is_docstring = node is body[0] and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        is_docstring = node is body[0] and ast.get_docstring(source.tree, clean=False) is not None
         if not is_docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
             break
         after = node.end_lineno or node.lineno

@@ -1,4 +1,5 @@
 """Which statement gave a name its value: bindings, and those of them that reach a use."""
+
 from __future__ import annotations
 
 import ast
@@ -84,11 +85,15 @@ def scope_of(source: SourceFile, node: ast.AST) -> ast.AST | None:
     inner = node
     for outer in source.ancestors(node):
         if isinstance(outer, COMPREHENSIONS):
-            if inner is not outer.generators[0] or node is not outer.generators[0].iter and not _within(source, node, outer.generators[0].iter):
+            if not _within(source, node, outer.generators[0].iter):  # the first iterable is looked up outside
                 return outer
-        elif isinstance(outer, ast.Lambda) and inner is outer.body:
-            return outer
-        elif isinstance(outer, ast.Module) or isinstance(outer, (*FUNCTIONS, ast.ClassDef)) and inner in outer.body:
+        elif (
+            isinstance(outer, ast.Lambda)
+            and inner is outer.body
+            or isinstance(outer, ast.Module)
+            or isinstance(outer, (*FUNCTIONS, ast.ClassDef))
+            and inner in outer.body
+        ):
             return outer
         inner = outer
     return None
@@ -189,9 +194,8 @@ def producer_of(sources: Sources, name: str, file: str, line: int, column: int |
         return None
     use: ast.AST = statement
     for node in ast.walk(statement):
-        if dotted(node) == name and isinstance(getattr(node, "ctx", None), ast.Load) and node.lineno == line:  # type: ignore[attr-defined]
-            if column is None or source.position(node)[1] <= column:  # type: ignore[arg-type]
-                use = node
+        if isinstance(node, ast.expr) and dotted(node) == name and isinstance(getattr(node, "ctx", None), ast.Load) and node.lineno == line:
+            use = node if column is None or source.position(node)[1] <= column else use
     scope = scope_of(source, use)
     while isinstance(scope, (*COMPREHENSIONS, ast.Lambda)):
         if reaching(source, name, use, scope)[0]:
@@ -210,7 +214,7 @@ def _header(source: SourceFile, binding: Binding) -> Span:
 
 
 def definition(sources: Sources, name: str, file: str, line: int | None = None) -> Span | None:
-    """Where a name seen at a line is given its value: in the function around, at the top of the file, or in the file that it is imported from."""
+    """Where a name seen at a line gets its value: in the function around, at the top of the file, or in the file it is imported from."""
     source = sources.file(file)
     if source is None or source.tree is None:
         return None

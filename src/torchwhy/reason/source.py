@@ -2,6 +2,7 @@
 
 Nothing here runs the program's code or raises on any text: a file that does not parse, or that is not there, answers None.
 """
+
 from __future__ import annotations
 
 import ast
@@ -212,7 +213,8 @@ class Sources:
     def statement_at(self, file: str, line: int) -> ast.stmt | None:
         """The innermost statement that has this line."""
         source = self.file(file)
-        holding = [n for n in (source.nodes if source else ()) if isinstance(n, ast.stmt) and first_line(n) <= line <= (n.end_lineno or n.lineno)]
+        statements = [n for n in source.nodes if isinstance(n, ast.stmt)] if source else []
+        holding = [n for n in statements if first_line(n) <= line <= (n.end_lineno or n.lineno)]
         return max(holding, key=lambda n: (n.lineno, n.col_offset), default=None)
 
     def function_at(self, file: str, line: int) -> Function | None:
@@ -232,9 +234,9 @@ class Sources:
         source, node = self.file(call.file), self.call_at(call)
         if source is None or node is None:
             return ()
-        passed = [
-            source.expression(a.value, "*") if isinstance(a, ast.Starred) else source.expression(a) for a in node.args
-        ] + [source.expression(k.value, k.arg or "**") for k in node.keywords]
+        passed = [source.expression(a.value, "*") if isinstance(a, ast.Starred) else source.expression(a) for a in node.args] + [
+            source.expression(k.value, k.arg or "**") for k in node.keywords
+        ]
         return tuple(sorted(passed, key=lambda e: (e.span.line, e.span.column)))
 
     def operands(self, span: Span, op: str = "") -> tuple[Expression, ...]:

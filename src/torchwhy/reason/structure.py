@@ -1,4 +1,5 @@
 """Questions about what stands around a place: `with`, loops, decorators, returns; and about how a class is written."""
+
 from __future__ import annotations
 
 import ast
