@@ -252,7 +252,7 @@ def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
                 if nans:
                     lowest, highest = flat.masked_fill(nan, float("inf")), flat.masked_fill(nan, float("-inf"))
             low, high = int(lowest.argmin()), int(highest.argmax())
-            return ValueFacts(flat[low].item(), flat[high].item(), _place(low, data.shape), _place(high, data.shape), nans, infs, sample)
+            return ValueFacts(lowest[low].item(), highest[high].item(), _place(low, data.shape), _place(high, data.shape), nans, infs, sample)
     except Exception:
         return None
 
