@@ -6,6 +6,7 @@ Nothing here imports torch or any other file of torchwhy.
 Conventions: lines are 1-based, columns are 0-based character offsets, sizes are in elements unless a name ends in `_bytes`,
 times are in seconds. A dtype is written as `float32`, a device as `cpu` or `cuda:0`, as PyTorch prints them without `torch.`.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -247,6 +248,8 @@ class GraphNode:
     leaf: int | None = None
     """For AccumulateGrad: the id of the tensor that receives the gradient."""
     depth: int = 0
+    ran_in: tuple[int, ...] = ()
+    """Indexes of the recorded `backward` events that ran through it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from ..model import GraphNode, SavedTensor
 if TYPE_CHECKING:
     from ..record.recorder import Recorder
 
-LIMIT = 4000
+LIMIT = 20_000
+_NOT_NUMBERED = 1 << 63
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 
 
@@ -44,20 +46,23 @@ def graph_of(roots: list[Any], recorder: "Recorder") -> tuple[GraphNode, ...]:
         numbers[node] = len(order)
         order.append((node, depth))
         queue.extend((below, depth + 1) for below, _ in node.next_functions)
-    return tuple(_node(node, depth, numbers, recorder) for node, depth in order)
+    runs = sorted(recorder.backward_nodes.items())
+    return tuple(_node(node, depth, numbers, runs, recorder) for node, depth in order)
 
 
-def _node(node: Any, depth: int, numbers: dict[Any, int], recorder: "Recorder") -> GraphNode:
+def _node(node: Any, depth: int, numbers: dict[Any, int], runs: list[tuple[int, frozenset[int]]], recorder: "Recorder") -> GraphNode:
+    sequence = node._sequence_nr() if hasattr(node, "_sequence_nr") else _NOT_NUMBERED
     variable = getattr(node, "variable", None) if node.name().endswith("AccumulateGrad") else None
     return GraphNode(
         id=numbers[node],
         name=node.name(),
-        sequence=node._sequence_nr() if hasattr(node, "_sequence_nr") else None,
+        sequence=sequence if sequence < _NOT_NUMBERED else None,
         next=tuple(numbers[below] for below, _ in node.next_functions if below in numbers),
         saved=tuple(_saved(node)),
         shapes=tuple(_shapes(node)),
         leaf=recorder.facts(variable).id if isinstance(variable, torch.Tensor) else None,
         depth=depth,
+        ran_in=tuple(index for index, numbers in runs if sequence in numbers),
     )
 
 
@@ -71,18 +76,25 @@ def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     return found
 
 
+@lru_cache(maxsize=4096)
+def _saved_names(kind: type) -> tuple[tuple[str, str], ...]:
+    """What nodes of a kind save, and the attribute that reads it with its version check (custom Functions have but one)."""
+    names = dir(kind)
+    bare = [name.removeprefix("_raw_saved_") for name in names if name.startswith("_raw_saved_")]
+    return tuple((name, "saved_tensors" if name == "tensors" and "saved_tensors" in names else f"_saved_{name}") for name in bare)
+
+
 def _saved(node: Any) -> list[SavedTensor]:
     found: list[SavedTensor] = []
-    for raw_name in [name for name in dir(node) if name.startswith("_raw_saved_")]:
-        name = raw_name.removeprefix("_raw_saved_")
+    for name, checked in _saved_names(type(node)):
         try:
-            raw = getattr(node, raw_name)
+            raw = getattr(node, f"_raw_saved_{name}")
         except RuntimeError:
             found.append(SavedTensor(name, freed=True))
             continue
         several = raw if isinstance(raw, (tuple, list)) else (raw,)
         hooked = any(getattr(one, "unpack_hook", None) is not None for one in several)
-        error = "" if hooked else _access(node, "saved_tensors" if name == "tensors" and "saved_tensors" in dir(node) else f"_saved_{name}")
+        error = "" if hooked else _access(node, checked)
         for one in several:
             found.append(_one(name, one, error, hooked))
     return found
