@@ -1,4 +1,5 @@
 """A running recorder for each test, which must end without a problem of its own."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
 """Full in the first steps, then marks, and back when something new turns up; away from compilers."""
+
 from __future__ import annotations
 
 import pytest

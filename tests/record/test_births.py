@@ -1,4 +1,5 @@
 """Where modules were built, and with which settings."""
+
 from __future__ import annotations
 
 import copy

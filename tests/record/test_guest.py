@@ -1,4 +1,5 @@
 """The recorder is a guest: same results, same tracebacks, no tensor kept, nothing left behind."""
+
 from __future__ import annotations
 
 import gc
@@ -25,7 +26,9 @@ def mlp() -> tuple[nn.Module, torch.Tensor]:
 
 
 def conv() -> tuple[nn.Module, torch.Tensor]:
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 1)), torch.randn(4, 1, 8, 8)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 1)
+    ), torch.randn(4, 1, 8, 8)
 
 
 def transformer() -> tuple[nn.Module, torch.Tensor]:
@@ -202,13 +205,10 @@ def test_warnings_name_the_same_lines() -> None:
 def surroundings() -> dict[str, Any]:
     from torch.utils.data import dataloader
 
-    owners = {
-        "module": nn.Module, "parameter": nn.Parameter, "function": torch.autograd.Function, "optimizer": torch.optim.Optimizer, "torch": torch,
-        "autograd": torch.autograd, "loader": torch.utils.data.DataLoader, "iterator": dataloader._BaseDataLoaderIter, "jit": torch.jit, "fx": torch.fx,
-        "switch": torch.autograd.grad_mode.set_grad_enabled, "thread": threading.Thread, "threading": threading, "traceback": traceback,
-        "tracer": torch.fx.Tracer,
-    }  # fmt: skip
-    return {f"{label}.{name}": value for label, owner in owners.items() for name, value in vars(owner).items()}
+    classes = [nn.Module, nn.Parameter, torch.autograd.Function, torch.optim.Optimizer, torch.utils.data.DataLoader, threading.Thread]
+    others = [dataloader._BaseDataLoaderIter, torch.autograd.grad_mode.set_grad_enabled, torch.fx.Tracer]
+    owners = [*classes, *others, torch, torch.autograd, torch.jit, torch.fx, threading, traceback, warnings]
+    return {f"{owner.__name__}.{name}": value for owner in owners for name, value in vars(owner).items()}
 
 
 def test_stop_leaves_torch_as_it_was() -> None:
@@ -225,7 +225,10 @@ def test_stop_leaves_torch_as_it_was() -> None:
         recorder.stop()
         recorder.stop()
         after = surroundings()
-        assert {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)} - {"module.__new__"} == set()
+        assert {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)} - {
+            "Module.__new__",
+            "warnings._filters_version",
+        } == set()
         assert torch._C._len_torch_function_stack() == 0
         assert not optimizer._global_optimizer_pre_hooks and not optimizer._global_optimizer_post_hooks
 

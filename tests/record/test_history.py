@@ -1,4 +1,5 @@
 """What the history says of ops, in-place writes, backward runs, phases and steps."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -309,6 +310,49 @@ def test_vmap_subclasses_hooks_and_default_device(recorder: Recorder) -> None:
     assert last(recorder, "ones").outputs[0].device == "meta"
     nn.LazyLinear(3)(torch.ones(2, 2))
     torch.ones(2, 2).to_sparse() @ torch.ones(2, 2)
+
+
+def test_a_failing_question_is_recorded(recorder: Recorder) -> None:
+    with pytest.raises(IndexError) as raised:
+        torch.ones(2).size(3)
+    op = recorder.failing(raised.value)
+    assert op is not None and op.name == "size"
+
+
+def test_the_programs_own_modes_stay_theirs(recorder: Recorder) -> None:
+    from torch.overrides import TorchFunctionMode
+
+    class Doubling(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            return result * 2 if func is torch.ones else result
+
+    with Doubling():
+        assert torch.ones(1).tolist() == [2.0]
+        recorder.stop()
+        assert torch.ones(1).tolist() == [2.0]
+    assert torch.ones(1).tolist() == [1.0]
+
+
+def test_the_indices_of_a_batch_that_fails(recorder: Recorder) -> None:
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader([torch.ones(2)] * 3 + [torch.ones(3)], batch_size=2)
+    with pytest.raises(RuntimeError) as raised:
+        list(loader)
+    facts = recorder.loaders()[0]
+    assert (facts.batch_number, facts.indices) == (1, (2, 3))
+    op = recorder.failing(raised.value)
+    assert op is not None and op.name == "stack" and op.phase == "data"
+
+
+def test_persistent_workers_begin_anew_each_epoch(recorder: Recorder) -> None:
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader([torch.ones(2)] * 5, batch_size=2, num_workers=1, persistent_workers=True)
+    for _ in range(2):
+        assert len(list(loader)) == 3
+    assert (recorder.loaders()[0].batch_number, recorder.loaders()[0].indices) == (2, (4,))
 
 
 def test_the_ring_is_bounded() -> None:

@@ -1,4 +1,5 @@
 """Threads, forked children and compiled code: where the recorder follows, and where it steps aside."""
+
 from __future__ import annotations
 
 import os
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 _COMPILERS = (
-    ("torch.jit", "script"), ("torch.jit", "trace"), ("torch.jit", "trace_module"), ("torch.export", "export"), ("torch.fx", "symbolic_trace"),
+    ("torch.jit", "script"),
+    ("torch.jit", "trace"),
+    ("torch.jit", "trace_module"),
+    ("torch.export", "export"),
+    ("torch.fx", "symbolic_trace"),
     ("torch.onnx", "export"),
-)  # fmt: skip
+)
 _armed: list[weakref.ref[Recorder]] = []
 _registered: list[bool] = []
 
@@ -94,7 +99,7 @@ def _away(recorder: Recorder, original: Any, name: str) -> Any:
     def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
         if frames_up:
             kwargs["_frames_up"] = kwargs.get("_frames_up", 0) + 1
-        if not recorder.on:
+        if not recorder.full:
             return original(*args, **kwargs)
         with recorder.suspended():
             return original(*args, **kwargs)

@@ -1,4 +1,5 @@
 """Plain descriptions of live things: tensors by weak identity, any other value bounded and without running user code."""
+
 from __future__ import annotations
 
 import itertools
@@ -168,10 +169,8 @@ def plain_value(raw: RawValue) -> Plain:
 
 
 def _length(value: Any) -> int:
-    for builtin in (list, tuple, set, frozenset, dict):
-        if isinstance(value, builtin):
-            return int(builtin.__len__(value))
-    return 0
+    builtin: Any = next((b for b in (list, tuple, set, frozenset, dict) if isinstance(value, b)), None)
+    return int(builtin.__len__(value)) if builtin is not None else 0
 
 
 def _short(text: str) -> str:
@@ -186,7 +185,9 @@ def _text(value: Any, kind: type) -> str:
         return dtype_name(value)
     if kind in _SAFE_TYPES:
         if kind is slice:
-            return ":".join("" if v is None else str(v) if type(v) is int else type(v).__name__ for v in (value.start, value.stop, value.step))
+            return ":".join(
+                "" if v is None else str(v) if type(v) is int else type(v).__name__ for v in (value.start, value.stop, value.step)
+            )
         return str(value) if kind is not bytes else f"{len(value)} bytes"
     module = kind.__module__
     if module == "numpy" and kind.__name__ == "ndarray":
@@ -241,7 +242,9 @@ def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
         with torch.no_grad(), torch._C.DisableTorchFunction():
             data = tensor.detach()
             flat = data.reshape(-1)
-            sample = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat[:6].tolist()) + (", …" if flat.numel() > 6 else "")
+            sample = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat[:6].tolist()) + (
+                ", …" if flat.numel() > 6 else ""
+            )
             nans = infs = 0
             lowest = highest = flat.to(torch.uint8) if flat.dtype is torch.bool else flat
             if flat.is_floating_point():
@@ -252,7 +255,9 @@ def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
                 if nans:
                     lowest, highest = flat.masked_fill(nan, float("inf")), flat.masked_fill(nan, float("-inf"))
             low, high = int(lowest.argmin()), int(highest.argmax())
-            return ValueFacts(lowest[low].item(), highest[high].item(), _place(low, data.shape), _place(high, data.shape), nans, infs, sample)
+            return ValueFacts(
+                lowest[low].item(), highest[high].item(), _place(low, data.shape), _place(high, data.shape), nans, infs, sample
+            )
     except Exception:
         return None
 

@@ -1,4 +1,5 @@
 """Events that a torch function mode does not see: custom Functions, parameters, memory shared with numpy, global switches."""
+
 from __future__ import annotations
 
 import sys
@@ -29,7 +30,9 @@ def install_happenings(recorder: Recorder, always: Patches, full: Patches) -> No
     _see_switch(recorder, always)
 
 
-def record_call(recorder: Recorder, what: Any, frame: FrameType | None, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any], told: tuple[Any, ...]) -> Any:
+def record_call(
+    recorder: Recorder, what: Any, frame: FrameType | None, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any], told: tuple[Any, ...]
+) -> Any:
     """Makes the call as one event."""
     tape = recorder.tape
     begun = recorder.guard(tape.begin, what, frame, told, kwargs)

@@ -1,4 +1,5 @@
 """The torch function mode that sees each op, and the tricks that keep it unseen."""
+
 from __future__ import annotations
 
 import sys
@@ -18,44 +19,48 @@ _DISPATCH = handle_torch_function.__code__
 _BACKWARD = torch.Tensor.backward
 
 
-def _getters(*names: str) -> set[Any]:
-    found = (getattr(torch.Tensor, name, None) for name in names)
+def _getters(names: str) -> set[Any]:
+    found: list[Any] = [getattr(torch.Tensor, name, None) for name in names.split()]
     return {descriptor.__get__ for descriptor in found if hasattr(descriptor, "__get__") and not isinstance(descriptor, FunctionType)}
 
 
-def _methods(*names: str) -> set[Any]:
-    return {getattr(torch.Tensor, name) for name in names if hasattr(torch.Tensor, name)}
+def _methods(names: str) -> set[Any]:
+    return {getattr(torch.Tensor, name) for name in names.split() if hasattr(torch.Tensor, name)}
 
 
 # Questions about a tensor: they make and change nothing and never warn.
 _QUESTIONS: frozenset[Any] = frozenset(
     _getters(
-        "shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf", "grad_fn", "_version", "is_cuda", "is_cpu", "is_meta", "is_sparse",
-        "is_quantized", "is_mps", "is_xpu", "is_nested", "itemsize", "nbytes", "names", "output_nr", "_backward_hooks", "retains_grad", "_base", "name",
+        "shape dtype device ndim layout requires_grad is_leaf grad_fn _version is_cuda is_cpu is_meta is_sparse is_quantized "
+        "is_mps is_xpu is_nested itemsize nbytes output_nr _backward_hooks retains_grad _base name"
     )
     | _methods(
-        "size", "dim", "stride", "numel", "nelement", "ndimension", "is_contiguous", "element_size", "storage_offset", "data_ptr", "is_floating_point",
-        "is_complex", "is_signed", "is_inference", "is_conj", "is_neg", "get_device", "untyped_storage", "storage", "__len__", "__hash__", "is_pinned",
-        "is_shared", "_is_view", "register_hook", "register_post_accumulate_grad_hook", "type", "has_names", "__dir__", "is_same_size", "__reduce_ex__",
+        "size dim stride numel nelement ndimension is_contiguous element_size storage_offset data_ptr is_floating_point "
+        "is_complex is_signed is_inference is_conj is_neg get_device untyped_storage __len__ __hash__ is_pinned is_shared "
+        "_is_view register_hook register_post_accumulate_grad_hook __dir__ is_same_size __reduce_ex__"
     )
-    - _methods("type")
     | {torch.is_floating_point, torch.is_complex, torch.is_tensor, torch.numel, torch.is_grad_enabled, torch.get_default_dtype}
-)  # fmt: skip
+)
 # Passed on unrecorded, but they may warn, so they are called in the user's name.
 _PASSED: frozenset[Any] = frozenset(
-    _getters("grad") | {torch.Tensor.grad.__set__} | _methods("__repr__", "__format__", "__str__", "__deepcopy__", "__setstate__")
-)  # fmt: skip
-_HIDDEN_NAMES = ("_set_grad_enabled", "_record_function_enter", "_record_function_enter_new", "_record_function_exit", "_record_function_with_args_enter")
+    _getters("grad names")
+    | {torch.Tensor.grad.__set__}
+    | _methods("storage has_names __repr__ __format__ __str__ __deepcopy__ __setstate__")
+)
+_SILENT = (
+    "_set_grad_enabled _record_function_enter _record_function_enter_new _record_function_exit _record_function_with_args_enter".split()
+)
+_packets: list[Any] = [getattr(torch.ops.profiler, name) for name in _SILENT if hasattr(torch.ops.profiler, name)]
 _UNRECORDED: frozenset[Any] = frozenset(
-    {getattr(torch._C, name) for name in _HIDDEN_NAMES if hasattr(torch._C, name)}
-    | {getattr(packet, overload) for name in _HIDDEN_NAMES for packet in [getattr(torch.ops.profiler, name, None)] if packet for overload in packet.overloads()}
-    | {getattr(torch.ops.profiler, name) for name in _HIDDEN_NAMES if hasattr(torch.ops.profiler, name)}
+    [getattr(torch._C, name) for name in _SILENT if hasattr(torch._C, name)]
+    + _packets
+    + [getattr(packet, overload) for packet in _packets for overload in packet.overloads()]
 )
 
 _call: CodeType = (lambda func, args, kwargs: func(*args, **kwargs)).__code__
 
 
-class Recording(TorchFunctionMode):
+class Recording(TorchFunctionMode):  # type: ignore[misc]
     """Notes each torch function that is called while it is on the stack."""
 
     def __init__(self, tape: Tape, fault: Callable[[str, BaseException], None]) -> None:
@@ -72,7 +77,11 @@ class Recording(TorchFunctionMode):
         if kwargs is None:
             kwargs = {}
         if func in _QUESTIONS:
-            return func(*args, **kwargs)
+            try:
+                return func(*args, **kwargs)
+            except Exception as error:
+                self._note_failed_question(func, sys._getframe(1), args, kwargs, error)
+                raise
         try:
             frame = sys._getframe(1)
             if frame.f_code is _DISPATCH:
@@ -104,6 +113,13 @@ class Recording(TorchFunctionMode):
         except Exception as fault:
             self.fault("after an op", fault)
         return result
+
+    def _note_failed_question(self, func: Any, frame: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> None:
+        try:
+            if not self.idle:
+                self.tape.failed(*self.tape.begin(func, frame, args, kwargs), error)
+        except Exception as fault:
+            self.fault("after a failing question", fault)
 
     def call_as(self, frame: FrameType) -> Call:
         """A function that calls another and looks, to `warnings`, like the given frame: same file, line and globals."""

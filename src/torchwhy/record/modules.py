@@ -1,4 +1,5 @@
 """Modules: where each was constructed and with which settings, and which one is running."""
+
 from __future__ import annotations
 
 import ast
@@ -77,7 +78,9 @@ class Modules:
                 name, count = f"{type(top).__name__}_{count}", count + 1
             taken.add(name)
             self._name(name, top, names, modules)
-        return tuple(self._facts_of(number, modules[number], names.get(number, type(modules[number]).__name__)) for number in sorted(modules))
+        return tuple(
+            self._facts_of(number, modules[number], names.get(number, type(modules[number]).__name__)) for number in sorted(modules)
+        )
 
     def _name(self, name: str, root: nn.Module, names: dict[int, str], modules: dict[int, nn.Module]) -> None:
         waiting = [(name, root)]
@@ -134,10 +137,10 @@ def _is_simple(value: Any) -> bool:
     return type(value) in _SIMPLE or (type(value) in (tuple, list) and len(value) <= 8 and all(type(v) in _SIMPLE for v in value))
 
 
-def _constructor(kind: type) -> Any:
+def _constructor(kind: Any) -> Any:
     if issubclass(kind, nn.RNNBase) and kind.__init__ is not nn.RNNBase.__init__ and kind.__module__.startswith("torch."):
         return nn.RNNBase.__init__
-    return kind.__init__  # type: ignore[misc]
+    return kind.__init__
 
 
 def _bind(kind: type, birth: Birth | None) -> tuple[list[Argument], tuple[str, ...], tuple[str, ...]]:
@@ -185,7 +188,14 @@ def _classes(filename: str) -> dict[str, Span]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ClassDef):
                 name = path + child.name
-                found[name] = Span(relative(filename), child.lineno, child.col_offset, child.lineno, child.col_offset + len("class ") + len(child.name), name)
+                found[name] = Span(
+                    relative(filename),
+                    child.lineno,
+                    child.col_offset,
+                    child.lineno,
+                    child.col_offset + len("class ") + len(child.name),
+                    name,
+                )
                 visit(child, name + ".")
             elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 visit(child, f"{path}{child.name}.<locals>.")
@@ -204,7 +214,10 @@ def class_span(kind: type) -> Span | None:
 
 
 def install_births(recorder: Recorder) -> None:
-    """Sees each module's construction. `__new__` cannot be taken away again (`object.__new__` would then refuse arguments), so it stays, inert."""
+    """Sees each module's construction.
+
+    `__new__` cannot be taken away again, since `object.__new__` would then refuse arguments: it stays behind, inert.
+    """
     before = vars(nn.Module).get("__new__")
     current = getattr(before, "__func__", before)
     if current is not None and getattr(current, "recorders", None) is not None:
@@ -217,9 +230,7 @@ def install_births(recorder: Recorder) -> None:
 
     def __new__(cls: type, /, *args: Any, **kwargs: Any) -> Any:
         following = super(nn.Module, cls).__new__
-        if following is not object.__new__:
-            module = following(cls, *args, **kwargs)  # type: ignore[call-arg]
-        elif (args or kwargs) and cls.__new__ is not __new__:
+        if following is not object.__new__ or (args or kwargs) and cls.__new__ is not __new__:
             module = following(cls, *args, **kwargs)  # type: ignore[call-arg]
         else:
             module = following(cls)
@@ -279,8 +290,8 @@ def install_calls(recorder: Recorder, patches: Patches) -> None:
             return original(self, *args, **kwargs)
         finally:
             modules.pop()
-            if top and recorder.waiting:
-                recorder.settle()
+            if top and tape.count >= recorder.limit:
+                recorder.guard(recorder.settle)
 
     hide(__torchwhy__)  # type: ignore[arg-type]
     patches.set(nn.Module, "__call__", __torchwhy__)

@@ -1,4 +1,5 @@
 """Plain names for torch's functions, and their arguments by parameter name."""
+
 from __future__ import annotations
 
 import inspect
@@ -11,15 +12,45 @@ import torch
 from ..model import Argument, Items, Plain, TensorFacts, Value
 
 _OPERATORS = {
-    "__truediv__": "div", "__rtruediv__": "rdiv", "__rdiv__": "rdiv", "__itruediv__": "div_", "__idiv__": "div_", "__div__": "div",
-    "__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide", "__ifloordiv__": "floor_divide_", "__mod__": "remainder",
-    "__rmod__": "remainder", "__imod__": "remainder_", "__and__": "bitwise_and", "__or__": "bitwise_or", "__xor__": "bitwise_xor",
-    "__invert__": "bitwise_not", "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_", "__radd__": "add",
-    "__rmul__": "mul", "__rpow__": "rpow", "__rmatmul__": "matmul", "__rand__": "bitwise_and", "__ror__": "bitwise_or", "__rxor__": "bitwise_xor",
-    "__rsub__": "rsub", "__abs__": "abs", "__neg__": "neg", "__pos__": "positive", "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
-    "_max_pool2d": "max_pool2d", "_max_pool1d": "max_pool1d", "_max_pool3d": "max_pool3d", "max_pool2d_with_indices": "max_pool2d",
-    "max_pool1d_with_indices": "max_pool1d", "max_pool3d_with_indices": "max_pool3d",
-}  # fmt: skip
+    "__truediv__": "div",
+    "__rtruediv__": "rdiv",
+    "__rdiv__": "rdiv",
+    "__itruediv__": "div_",
+    "__idiv__": "div_",
+    "__div__": "div",
+    "__floordiv__": "floor_divide",
+    "__rfloordiv__": "floor_divide",
+    "__ifloordiv__": "floor_divide_",
+    "__mod__": "remainder",
+    "__rmod__": "remainder",
+    "__imod__": "remainder_",
+    "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor",
+    "__invert__": "bitwise_not",
+    "__iand__": "bitwise_and_",
+    "__ior__": "bitwise_or_",
+    "__ixor__": "bitwise_xor_",
+    "__radd__": "add",
+    "__rmul__": "mul",
+    "__rpow__": "rpow",
+    "__rmatmul__": "matmul",
+    "__rand__": "bitwise_and",
+    "__ror__": "bitwise_or",
+    "__rxor__": "bitwise_xor",
+    "__rsub__": "rsub",
+    "__abs__": "abs",
+    "__neg__": "neg",
+    "__pos__": "positive",
+    "__lshift__": "bitwise_left_shift",
+    "__rshift__": "bitwise_right_shift",
+    "_max_pool2d": "max_pool2d",
+    "_max_pool1d": "max_pool1d",
+    "_max_pool3d": "max_pool3d",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool1d_with_indices": "max_pool1d",
+    "max_pool3d_with_indices": "max_pool3d",
+}
 _KEPT = frozenset({"__float__", "__int__", "__bool__", "__index__", "__complex__", "__array__", "__dlpack__", "__cuda_array_interface__"})
 _PARAMETERS = {
     "getitem": ("input", "index"),
@@ -48,7 +79,25 @@ _PARAMETERS = {
     "rdiv": ("input", "other"),
     "rpow": ("input", "other"),
 }
-_ABSORBING = frozenset({"view", "reshape", "permute", "expand", "repeat", "zeros", "ones", "randn", "rand", "empty", "flip", "tile", "new_zeros", "new_ones", "new_empty"})
+_ABSORBING = frozenset(
+    {
+        "view",
+        "reshape",
+        "permute",
+        "expand",
+        "repeat",
+        "zeros",
+        "ones",
+        "randn",
+        "rand",
+        "empty",
+        "flip",
+        "tile",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+    }
+)
 
 
 def plain_name(what: Any) -> str:
@@ -159,9 +208,15 @@ def bind(what: Any, args: tuple[Value, ...], kwargs: dict[str, Value]) -> tuple[
     if name in _ABSORBING and names:
         args = _absorb(args, 1 if names[0] == "input" else 0)
     if name == "einsum" and len(args) > 1:
-        args, names = (args[0], args[1] if isinstance(args[1], Items) else Items("tuple", len(args) - 1, args[1:])), ("equation", "operands")
+        args, names = (
+            (args[0], args[1] if isinstance(args[1], Items) else Items("tuple", len(args) - 1, args[1:])),
+            ("equation", "operands"),
+        )
     bound = [Argument(names[i] if i < len(names) else _spare(i, len(names), rest), value) for i, value in enumerate(args)]
-    bound += [Argument({"self": "input", "val": "mode" if name == "set_grad_enabled" else "val"}.get(key, key), value) for key, value in kwargs.items()]
+    bound += [
+        Argument({"self": "input", "val": "mode" if name == "set_grad_enabled" else "val"}.get(key, key), value)
+        for key, value in kwargs.items()
+    ]
     return tuple(bound)
 
 

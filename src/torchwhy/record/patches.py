@@ -1,4 +1,5 @@
 """Attributes that are replaced for a while, and put back exactly."""
+
 from __future__ import annotations
 
 from typing import Any

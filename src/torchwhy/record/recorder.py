@@ -1,4 +1,5 @@
 """The recorder: starts, steps aside, comes back, stops, and tells what it saw."""
+
 from __future__ import annotations
 
 import contextlib
@@ -36,7 +37,8 @@ class Recorder:
         self.mode: Mode = mode
         self.full_steps, self.full_ops = full_steps, full_ops
         self.problems: list[str] = []
-        self.on = self.full = self.waiting = False
+        self.on = self.full = False
+        self.limit = _MOST_FULL_OPS
         self._facts = Facts()
         self.tape = Tape(self._facts, ring)
         self.modules = Modules(self._facts)
@@ -106,7 +108,7 @@ class Recorder:
             return False
         before = torch._C._len_torch_function_stack()
         push_mode(self.recording)
-        return torch._C._len_torch_function_stack() > before
+        return bool(torch._C._len_torch_function_stack() > before)
 
     def recover(self) -> None:
         """Takes up again after an optimizer's step that raised (torch calls no hook then)."""
@@ -119,7 +121,8 @@ class Recorder:
         self.full = full
         self.recording.idle = not full
         if full:
-            self._full_since = (self.tape.count, self.tape.steps)
+            self._full_since = (self.tape.count, self._steps())
+            self.limit = self.tape.count + (_MOST_FULL_OPS if self._first else self.full_ops)
             self._full.apply()
             self.push()
         else:
@@ -130,7 +133,14 @@ class Recorder:
     def enter(self, why: str) -> None:
         """Comes back to full for the rest of the step, because something new happens; so many times for each reason."""
         now = self.tape.now
-        if not self.on or self.mode != "adaptive" or self._returns.get(why, 0) >= _RETURNS or now.in_backward or self._away or not self._on_home_thread():
+        if (
+            not self.on
+            or self.mode != "adaptive"
+            or self._returns.get(why, 0) >= _RETURNS
+            or now.in_backward
+            or self._away
+            or not self._on_home_thread()
+        ):
             return
         self._returns[why] = self._returns.get(why, 0) + 1
         self._set_full(True)
@@ -139,25 +149,24 @@ class Recorder:
         """Steps aside to marks once enough was seen; called where the program's stack allows it."""
         if not self.full or self.mode != "adaptive":
             return
-        ops, steps = self.tape.count - self._full_since[0], self.tape.steps - self._full_since[1]
+        ops, steps = self.tape.count - self._full_since[0], self._steps() - self._full_since[1]
         if self._first:
-            enough = (steps >= self.full_steps and ops >= self.full_ops) or ops >= _MOST_FULL_OPS
+            enough = steps >= self.full_steps and ops >= self.full_ops
         else:
-            enough = steps >= 1 or ops >= self.full_ops
-        self.waiting = False
-        if not enough:
-            return
-        if self.tape.now.in_backward or not self._on_home_thread():
-            self.waiting = True
-            return
-        self._first = False
-        self._set_full(False)
+            enough = steps >= 1
+        if (enough or self.tape.count >= self.limit) and not self.tape.now.in_backward and self._on_home_thread() and not self._away:
+            self._first = False
+            self._set_full(False)
+
+    def _steps(self) -> int:
+        return self.tape.steps or self.tape.backwards
 
     def _on_home_thread(self) -> bool:
         return threading.get_ident() == self._thread
 
     @contextlib.contextmanager
-    def _without(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
+        """Torch as it is, for the time of a call that compiles or runs compiled code."""
         on = remove_mode(self.recording)
         self._away += 1
         if self._away == 1:
@@ -175,10 +184,6 @@ class Recorder:
                     self._full.apply()
             if on and self.full:
                 push_mode(self.recording)
-
-    def suspended(self) -> contextlib.AbstractContextManager[None]:
-        """Torch as it is, for the time of a call that compiles or runs compiled code."""
-        return self._without()
 
     # ── what was seen ─────────────────────────────────────────────────────────────────────────────────────────────────
     @property
@@ -229,7 +234,7 @@ class Recorder:
 
     def summary(self) -> RecordingFacts:
         """How much was seen."""
-        steps = self.tape.steps or self.tape.backwards
+        steps = self._steps()
         dropped = max(0, self.tape.count - len(self.tape.events))
         return RecordingFacts(mode=self.mode, full=self.full, steps=steps, dropped=dropped, seconds=round(self._seconds, 3))
 

@@ -1,4 +1,5 @@
 """Raw events become the model's frozen records, once, after the run."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -29,9 +30,10 @@ def op_record(event: Event, describe: Callable[[Any], Value], by_steps: bool) ->
     name = plain_name(event.what)
     arguments = bind(event.what, tuple(value(raw) for raw in event.args), {key: value(raw) for key, raw in event.kwargs.items()})
     outputs = tuple(tensor_facts(raw) for raw in event.outputs)
-    if not name.endswith("_") and event.writes and outputs and arguments and isinstance(arguments[0].value, TensorFacts):
-        if outputs[0].id == arguments[0].value.id == event.writes[0][0] and "out" not in event.kwargs:
-            name += "_"
+    first = arguments[0].value if arguments else None
+    in_place = isinstance(first, TensorFacts) and bool(event.writes and outputs) and outputs[0].id == first.id == event.writes[0][0]
+    if in_place and not name.endswith("_") and "out" not in event.kwargs:
+        name += "_"
     return OpRecord(
         index=event.index,
         name=name,

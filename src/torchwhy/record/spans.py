@@ -1,4 +1,5 @@
 """Where in the source: code objects and instruction offsets become spans, and file names become origins."""
+
 from __future__ import annotations
 
 import linecache
@@ -18,7 +19,7 @@ Place = tuple[CodeType, int]
 
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 HIDDEN = "<importlib._bootstrap>"
-"""The end of the file name of hook code: `warnings.warn` steps over frames whose file name holds both words, so warnings keep their place."""
+"""Ends the file name of hook code: `warnings.warn` steps over frames whose file name holds both words, so warnings keep their place."""
 
 _STANDARD = tuple(
     {os.path.normcase(os.path.abspath(sysconfig.get_path(name))) + os.sep for name in ("stdlib", "platstdlib")}
@@ -107,11 +108,13 @@ def spans(places: tuple[Place, ...]) -> tuple[Span, ...]:
 
 
 def places_from(frame: FrameType | None, limit: int = 6, depth: int = 160) -> tuple[Place, ...]:
-    """The nearest calls that are told, beginning with this frame."""
+    """The nearest calls that are told, beginning with this frame; generated methods, such as a dataclass's `__init__`, are not."""
     found: list[Place] = []
     while frame is not None and depth:
         code = frame.f_code
-        if is_counted(code.co_filename) and code.co_name != "__torchwhy__":
+        if is_counted(code.co_filename) and not (
+            code.co_name == "__torchwhy__" or (code.co_filename == "<string>" and code.co_name.startswith("__"))
+        ):
             found.append((code, frame.f_lasti))
             if len(found) == limit:
                 break

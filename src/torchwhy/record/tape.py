@@ -1,8 +1,8 @@
 """The ring of recorded events, and what is going on now: module, phase, step."""
+
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -50,16 +50,22 @@ class Event:
         "autocast", "phase", "steps", "backwards", "raised", "values", "dropped",
     )  # fmt: skip
     index: int
+    first: int
     last: int
-    outputs: list[RawTensor]
-    writes: list[tuple[int, int | None, int | None]]
+    thread: int
+    grad: bool
+    inference: bool
+    autocast: str | None
+    phase: str
+    steps: int
+    backwards: int
 
     def __init__(self, what: Any, places: tuple[Place, ...], module: int | None) -> None:
         self.what, self.places, self.module = what, places, module
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
-        self.outputs = []
-        self.writes = []
+        self.outputs: list[RawTensor] = []
+        self.writes: list[tuple[int, int | None, int | None]] = []
         self.raised = self.dropped = False
         self.values: dict[int, ValueFacts] | None = None
 
@@ -82,7 +88,9 @@ class Tape:
         self._described = 0
         self._index = itertools.count()
 
-    def begin(self, what: Any, frame: FrameType | None, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> tuple[Event, Held]:
+    def begin(
+        self, what: Any, frame: FrameType | None, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> tuple[Event, Held]:
         """The event of a call about to be made, and the tensors among its arguments."""
         now = self.now
         modules = now.modules
@@ -123,7 +131,7 @@ class Tape:
         event.last = event.first
         event.raised = True
         self.add(event)
-        text = " ".join(map(str, error.args))[:200]
+        text = _words(error)
         self.failures.append((id(error), type(error), text, event))
         if self._described < _DESCRIBED and isinstance(error, Exception):
             self._described += 1
@@ -136,13 +144,20 @@ class Tape:
 
     def noted(self, error: BaseException) -> Event | None:
         """The event that raised this exception, by identity."""
-        text = " ".join(map(str, error.args))[:200]
+        text = _words(error)
         for number, kind, words, event in reversed(self.failures):
             if number == id(error) and kind is type(error) and words == text:
                 return event
         return None
 
-    def mark(self, what: Any, frame: FrameType | None, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, module: int | None = None) -> Event:
+    def mark(
+        self,
+        what: Any,
+        frame: FrameType | None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        module: int | None = None,
+    ) -> Event:
         """An event that is no call of a torch function."""
         event, _ = self.begin(what, frame, args, kwargs)
         event.last = event.first
@@ -180,17 +195,26 @@ class Tape:
             items = [self.take(item, held, depth - 1) for item in tuple(value[:512])] if depth else []
             return RawItems(kind.__name__, len(value), items[:64])
         if kind is dict:
-            return RawItems("dict", len(value), [self.take(v, held, depth - 1) for v in list(value.values())[:64]] if depth else [], tuple(map(str, list(value)[:64])))
+            return RawItems(
+                "dict",
+                len(value),
+                [self.take(v, held, depth - 1) for v in list(value.values())[:64]] if depth else [],
+                tuple(map(str, list(value)[:64])),
+            )
         return RawValue(kind.__name__, _text(value, kind))
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(part for part in error.args if type(part) is str)[:200]
 
 
 def version_of(tensor: torch.Tensor) -> int | None:
     """The tensor's version counter; None where it has none."""
     try:
         if type(tensor) is torch.Tensor:
-            return tensor._version
+            return int(tensor._version)
         with torch._C.DisableTorchFunctionSubclass():
-            return tensor._version
+            return int(tensor._version)
     except Exception:
         return None
 
@@ -203,8 +227,3 @@ def _autocast() -> str | None:
         except (TypeError, RuntimeError, AttributeError):
             continue
     return None
-
-
-def caller(depth: int = 1) -> FrameType | None:
-    """The frame `depth` levels above the one that asks."""
-    return sys._getframe(depth + 1)

@@ -1,4 +1,5 @@
 """Tracebacks without torchwhy: what the program and its user see is what plain Python gives."""
+
 from __future__ import annotations
 
 import sys
@@ -49,7 +50,7 @@ def _levels(tb: TracebackType | None) -> Iterator[TracebackType]:
 
 
 def strip_traceback(tb: TracebackType | None) -> TracebackType | None:
-    """The traceback without torchwhy's frames and without the doubled frames that a torch function mode causes; the given one is left as it is."""
+    """The traceback without torchwhy's frames and without those that a torch function mode doubles; the given one is left as it is."""
     stripped: TracebackType | None = None
     for entry in reversed(_kept(_levels(tb), lambda level: level.tb_frame.f_code)):
         stripped = TracebackType(stripped, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)

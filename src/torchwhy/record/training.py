@@ -1,8 +1,8 @@
 """The training loop: optimizers, backward runs and data loaders."""
+
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from ..model import LoaderFacts, OptimizerFacts
 from .facts import Identities
-from .mode import hide, push_mode, remove_mode
+from .mode import hide, remove_mode
 from .modules import class_span
 from .patches import Patches
 from .spans import Place, places_from, spans
-from .tape import version_of
+from .tape import Event, version_of
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -169,24 +169,23 @@ class Training:
                 return original(outputs, *args, **kwargs)
             tape = recorder.tape
             now = tape.now
-            event = recorder.guard(self._begin_backward, outputs, args, kwargs, sys._getframe(1))
+            begun = recorder.guard(self._begin_backward, outputs, args, kwargs, sys._getframe(1))
             before, now.phase = now.phase, "backward"
             now.in_backward += 1
             pushed = recorder.push()
             try:
                 result = original(outputs, *args, **kwargs)
             except BaseException as error:
-                if event is not None:
-                    event.raised = True
-                    recorder.guard(self._end_backward, event, error)
+                if begun is not None:
+                    recorder.guard(self._end_backward, *begun, error)
                 raise
             finally:
                 now.in_backward -= 1
                 now.phase = before
                 if pushed:
                     remove_mode(recorder.recording)
-            if event is not None:
-                recorder.guard(self._end_backward, event, None)
+            if begun is not None:
+                recorder.guard(self._end_backward, *begun, None)
             return result
 
         hide(__torchwhy__)  # type: ignore[arg-type]
@@ -200,17 +199,16 @@ class Training:
         which = "torch.autograd.grad" if frame is not None and frame.f_code.co_name == "grad" else "torch.autograd.backward"
         event, _ = tape.begin(f"backward:{which}", frame, (roots,), given)
         event.phase = "backward"
-        event.values = None
-        self.backward_nodes[id(event)] = reachable(t.grad_fn for t in roots)
-        return event
+        return event, reachable(t.grad_fn for t in roots)
 
-    def _end_backward(self, event: Any, error: BaseException | None) -> None:
+    def _end_backward(self, event: Event, nodes: frozenset[int], error: BaseException | None) -> None:
         tape = self.recorder.tape
-        event.last = event.first
-        nodes = self.backward_nodes.pop(id(event), frozenset())
+        event.last, event.raised = event.first, error is not None
         if error is None:
             tape.end(event, [], None)
             tape.backwards += 1
+            if tape.count >= self.recorder.limit or not tape.steps:
+                self.recorder.settle()
         elif tape.noted(error) is None:
             tape.failed(event, [], error)
         else:
@@ -224,20 +222,26 @@ class Training:
         from torch.utils.data import dataloader
 
         owner = getattr(dataloader, "_BaseDataLoaderIter", None)
-        if owner is None or "__next__" not in vars(owner) or "_next_index" not in vars(owner):
+        if owner is None or not {"__next__", "_next_index", "_reset"} <= vars(owner).keys():
             self.recorder.problems.append("this torch has another DataLoader inside: batches are not recorded")
             return
-        recorder, following, indexing, beginning = self.recorder, owner.__next__, owner._next_index, owner.__init__
+        recorder, following, indexing, beginning, resetting = self.recorder, owner.__next__, owner._next_index, owner.__init__, owner._reset
 
         def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
             try:
                 number = self.identities.of(loader)
                 batches = self.batches.setdefault(number, _Batches())
-                batches.number, batches.pending = -1, []
+                batches.begin()
                 self.batches[self.identities.of(iterator)] = batches
             except Exception as fault:
                 recorder.fault("at a loader's start", fault)
             beginning(iterator, loader, *args, **kwargs)
+
+        def _reset(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.begin()
+            resetting(iterator, loader, *args, **kwargs)
 
         def _next_index(iterator: Any) -> Any:
             index = indexing(iterator)
@@ -259,13 +263,17 @@ class Training:
                 if batches is not None:
                     batches.number -= 1
                 raise
+            except BaseException:
+                if batches is not None:
+                    batches.take_indices()
+                raise
             finally:
                 now.phase = before
             if batches is not None:
                 recorder.guard(self._batch, batches, batch, sys._getframe(1))
             return batch
 
-        for name, function in (("__init__", __init__), ("_next_index", _next_index), ("__next__", __torchwhy__)):
+        for name, function in (("__init__", __init__), ("_reset", _reset), ("_next_index", _next_index), ("__next__", __torchwhy__)):
             function.__code__ = function.__code__.replace(co_name="__torchwhy__")
             hide(function)  # type: ignore[arg-type]
             patches.set(owner, name, function)
@@ -275,8 +283,7 @@ class Training:
         shapes = tuple(_shapes(batch))
         batches.shapes = shapes
         batches.usual = batches.usual or shapes
-        if len(batches.pending) > batches.taken_ahead:
-            batches.indices = batches.pending.pop(0)
+        batches.take_indices()
         new = shapes not in batches.seen
         if new and len(batches.seen) < 64:
             batches.seen.add(shapes)
@@ -296,7 +303,13 @@ class Training:
         length = _length(dataset)
         size = state.get("_DataLoader__initialized") is not None and loader.batch_size
         per_epoch = None
-        if length is not None and isinstance(size, int) and size and state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")):
+        if (
+            length is not None
+            and isinstance(size, int)
+            and size
+            and state.get("_dataset_kind") == 0
+            and _is_torch(state.get("batch_sampler"))
+        ):
             per_epoch = length // size if state.get("drop_last") else -(-length // size)
         indices = batches.indices
         return LoaderFacts(
@@ -311,7 +324,11 @@ class Training:
             sampler=type(sampler).__name__,
             batches=per_epoch,
             batch_number=batches.number if batches.number >= 0 else None,
-            indices=tuple(i for i in indices if isinstance(i, int)) if isinstance(indices, (list, tuple)) else (indices,) if isinstance(indices, int) else None,
+            indices=tuple(i for i in indices if isinstance(i, int))
+            if isinstance(indices, (list, tuple))
+            else (indices,)
+            if isinstance(indices, int)
+            else None,
             shapes=batches.shapes,
             usual_shapes=batches.usual,
             built=spans(self.built.get(number, ())),
@@ -322,7 +339,9 @@ class Training:
         """The optimizers that live."""
         tensors = self.recorder.tape.facts.tensors
         return tuple(
-            OptimizerFacts(n, type(t).__name__, tuple(tensors.of(p) for p in _parameters(t)), self.steps.get(n, 0), spans(self.built.get(n, ())))
+            OptimizerFacts(
+                n, type(t).__name__, tuple(tensors.of(p) for p in _parameters(t)), self.steps.get(n, 0), spans(self.built.get(n, ()))
+            )
             for n, t in self.identities.living()
             if isinstance(t, Optimizer)
         )
@@ -334,11 +353,19 @@ class _Batches:
     def __init__(self) -> None:
         self.number = -1
         self.pending: list[Any] = []
-        self.taken_ahead = 0
         self.indices: Any = None
         self.shapes: tuple[str, ...] = ()
         self.usual: tuple[str, ...] = ()
         self.seen: set[tuple[str, ...]] = set()
+
+    def begin(self) -> None:
+        """A new epoch."""
+        self.number, self.pending = -1, []
+
+    def take_indices(self) -> None:
+        """The batch asked for last is that of the oldest indices drawn (workers draw them ahead)."""
+        if self.pending:
+            self.indices = self.pending.pop(0)
 
 
 def _is_torch(thing: Any) -> bool:
