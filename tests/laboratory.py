@@ -1,6 +1,6 @@
-"""Runs small programs under torchwhy, many of them fast: a process that has torch and torchwhy loaded forks one child a program.
+"""Runs small programs under torchwhy, many of them fast: a process that has torch loaded forks one child a program.
 
-This file is also that process (`python tests/laboratory.py`): it reads a request a line and answers a line. The one who asks needs no torch.
+This file is also that process (`python tests/laboratory.py`): it reads a request a line and answers a line. Who asks needs no torch.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ class Laboratory:
 
 
 def _environment() -> dict[str, str]:
-    return dict(os.environ, OMP_NUM_THREADS="1", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", NO_COLOR="1", COLUMNS="100")
+    sources = str(Path(__file__).resolve().parent.parent / "src")
+    path = os.pathsep.join(filter(None, [sources, os.environ.get("PYTHONPATH")]))
+    return dict(
+        os.environ, PYTHONPATH=path, OMP_NUM_THREADS="1", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", NO_COLOR="1", COLUMNS="100"
+    )
 
 
 def _run_apart(request: dict[str, str]) -> int:
@@ -141,7 +145,8 @@ def _become(request: dict[str, str]) -> None:
 
     for descriptor, path in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1, errors="backslashreplace")
+    # the program's streams live as long as the process
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     os.chdir(request["folder"])
     sys.path.insert(0, "")
     atexit._clear()
@@ -161,5 +166,4 @@ def _become(request: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
     _serve()

@@ -1,4 +1,5 @@
 """`python -m torchwhy`."""
+
 from __future__ import annotations
 
 import sys

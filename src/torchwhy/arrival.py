@@ -1,4 +1,5 @@
 """Calls something as soon as the program has imported torch, and costs nothing where it never does."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -50,7 +50,7 @@ def load() -> Catalogue:
 
 
 def faults(families: Sequence[Family]) -> tuple[str, ...]:
-    """What a catalogue must not have: codes used twice or out of their group's range, families without a title, page, trigger or example."""
+    """What a catalogue must not have: codes used twice or out of their group's range; no title, page, trigger or example."""
     said: list[str] = []
     seen: dict[str, str] = {}
     for family in families:

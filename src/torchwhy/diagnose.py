@@ -9,6 +9,7 @@ from .catalogue import load
 from .family import Family
 from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
 from .reason.diffs import diff
+from .reason.operands import expressions
 from .reason.source import Sources
 
 _CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
@@ -28,7 +29,7 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
     diagnoses = tuple(_with_diffs(diagnosis, Sources(report.evidence)) for diagnosis in answer.diagnoses)
-    return replace(report, outcome=outcome, diagnoses=diagnoses, problems=problems)
+    return replace(report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems)
 
 
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
@@ -70,12 +71,24 @@ def chain(failure: Failure | None) -> Iterator[Failure]:
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:
-    """Whether torch raised it: from its own code, or from a call into it that was recorded."""
+    """Whether torch raised it: an error type of its own, code of its own, or a call into it made by the innermost frame."""
     if failure is None or failure.error_type in _NEVER_TORCH:
         return False
-    if failure.op is not None or failure.error_module.partition(".")[0] == "torch":
+    if failure.error_module.partition(".")[0] == "torch":
         return True
-    return bool(failure.frames) and failure.frames[-1].origin == "torch"
+    innermost = failure.frames[-1] if failure.frames else None
+    if innermost is None or innermost.origin == "torch":
+        return innermost is not None or failure.op is not None
+    call = failure.op.span if failure.op is not None else None
+    return call is not None and call.file == innermost.span.file and innermost.span.line in call.lines
+
+
+def _named(evidence: Evidence) -> Evidence:
+    """The failing call's operands with the program's own expressions for them."""
+    failure = evidence.failure
+    if failure is None or failure.op is None:
+        return evidence
+    return replace(evidence, failure=replace(failure, operands=expressions(evidence, failure)))
 
 
 def _with_diffs(diagnosis: Diagnosis, sources: Sources) -> Diagnosis:

@@ -1,4 +1,5 @@
 """The user's program, run in this process as `python SCRIPT ARGS…` and `python -m MODULE ARGS…` run it."""
+
 from __future__ import annotations
 
 import importlib.machinery
@@ -81,7 +82,7 @@ class Loaded:
             runpy._run_module_as_main(program.target)  # type: ignore[attr-defined]
         else:
             sys.argv[:] = [program.target, *program.arguments]
-            _set_first_path(program.target)
+            _set_first_path(_absolute(program.target))
             runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
 
 
@@ -114,10 +115,8 @@ def _compile(source: bytes, path: str) -> CodeType:
 
 
 def _absolute(path: str) -> str:
-    """As the interpreter does for a script: joined to the working directory, not normalised."""
-    if os.path.isabs(path) or os.name == "nt":
-        return os.path.abspath(path) if os.name == "nt" else path
-    return os.getcwd() + os.sep + (path[2:] if path.startswith("." + os.sep) else path)
+    """As the interpreter makes a script's path absolute: not normalised where the system's own function doesn't."""
+    return os.path.abspath(path) if os.name == "nt" else os.path.join(os.getcwd(), path)
 
 
 def _set_first_path(entry: str) -> None:

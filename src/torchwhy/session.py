@@ -12,16 +12,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .arrival import Arrival
-from .model import Environment, Evidence, Report, Timing
 from .program import Program
 
 if TYPE_CHECKING:
+    from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
 
 
@@ -31,7 +31,7 @@ class Options:
     format: str = "terminal"
     color: str = "auto"
     quiet: bool = False
-    record: str = "adaptive"
+    record: Literal["adaptive", "full", "off"] = "adaptive"
     verify: bool = True
 
 
@@ -47,8 +47,8 @@ class Session:
         self.evidence: Evidence | None = None
         self.exit_code: int = 0
         self.problems: list[str] = []
-        self.started = self.ended = 0.0
-        self.finished = False
+        self.started = self.ended = self.gathering_s = 0.0
+        self.finished = self.interrupted = False
         self.arrival = Arrival("torch", self._start_recorder)
 
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,7 +68,8 @@ class Session:
                 self._gather(end.__context__)
             raise
         except BaseException as error:
-            self._ended(1)
+            self.interrupted = isinstance(error, KeyboardInterrupt)
+            self._ended(130 if self.interrupted else 1)
             self._note_failing(error)
             self._follow(sys.excepthook)
             raise
@@ -94,6 +95,7 @@ class Session:
         sys.excepthook = show
 
     def _gather(self, error: BaseException) -> None:
+        began = time.perf_counter()
         with self._guard("the failure could not be described"):
             from .trace import describe
 
@@ -102,6 +104,7 @@ class Session:
                 from .evidence import gather
 
                 self.evidence = gather(error, self.recorder)
+        self.gathering_s = time.perf_counter() - began
 
     def _finish(self) -> None:
         """Diagnose, show, write; once, and only in the process that the user started."""
@@ -113,6 +116,26 @@ class Session:
         with self._guard("the recorder could not be stopped"):
             if self.recorder is not None:
                 self.recorder.stop()
+        if self.evidence is not None or self.options.report is not None:
+            self._tell(self._judged())
+        if self.interrupted and self.loaded.source is not None:
+            _keep_interrupted()
+
+    def _tell(self, report: Report) -> None:
+        with self._guard("the diagnosis could not be shown"):
+            if report.outcome in ("failed", "findings") and self.evidence is not None and not self.options.quiet:
+                from .render import show
+
+                show(report, self.options.format, sys.stderr, self.options.color)
+        with self._guard("the report could not be written"):
+            if self.options.report is not None:
+                from .render.json import write_report
+
+                write_report(self._with_problems(report), self.options.report)
+
+    def _judged(self) -> Report:
+        from .model import Report, Timing
+
         began = time.perf_counter()
         report = Report(self.command, "failed" if self.exit_code else "passed", self.exit_code, self._known())
         with self._guard("the failure could not be diagnosed"):
@@ -120,19 +143,8 @@ class Session:
                 from .diagnose import judge
 
                 report = judge(report)
-        timing = Timing(self.ended - self.started, time.perf_counter() - began)
-        report = replace(report, timing=timing, problems=(*report.problems, *self.problems))
-        with self._guard("the diagnosis could not be shown"):
-            if report.outcome in ("failed", "findings") and self.evidence is not None and not self.options.quiet:
-                from .render import show
-
-                show(report, self.options.format, sys.stderr, self.options.color)
-        report = replace(report, problems=tuple(dict.fromkeys((*report.problems, *self.problems))))
-        with self._guard("the report could not be written"):
-            if self.options.report is not None:
-                from .render.json import write_report
-
-                write_report(report, self.options.report)
+        timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
+        return self._with_problems(replace(report, timing=timing))
 
     # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _start_recorder(self) -> None:
@@ -160,8 +172,13 @@ class Session:
         self._really_exit(status)
 
     def _known(self) -> Evidence:
+        from .model import Evidence
+
         known = self.evidence or Evidence()
         return known if known.environment.python else replace(known, environment=environment())
+
+    def _with_problems(self, report: Report) -> Report:
+        return replace(report, problems=tuple(dict.fromkeys((*report.problems, *self.problems))))
 
     def _is_ours(self) -> bool:
         return os.getpid() == self.process
@@ -179,10 +196,17 @@ def environment() -> Environment:
     import platform
 
     from . import __version__
+    from .model import Environment
 
     torch = sys.modules.get("torch")
     version = str(getattr(torch, "__version__", "")) or None
     return Environment(torchwhy=__version__, torch=version, python=platform.python_version(), platform=platform.platform())
+
+
+def _keep_interrupted() -> None:
+    """Python ends by the signal where the last text that it ran was interrupted; imports of ours (dataclasses) have run some since."""
+    with suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
 
 
 def _exit_code_of(end: SystemExit) -> int:

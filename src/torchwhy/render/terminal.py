@@ -18,6 +18,7 @@ _PROOF = {
 }
 _SHOWN_FIXES = 3
 _SMALLEST = 24
+_FACTS_AT = 44
 
 
 def text_of(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH) -> str:
@@ -81,14 +82,16 @@ def _place(label: Label) -> str:
 
 
 def _place_lines(label: Label, evidence: Evidence, places: int, width: int, facts: str, style: str, carets: bool) -> Iterator[Line]:
-    """`file:line  source  facts`, carets below the span; facts that don't fit beside the source stand under it."""
-    start = 2 + places + 2
-    raw = _source_line(evidence, label.span)
-    source, column, length = _excerpt(raw, label.span, width - start)
+    """`file:line  source  facts`, carets below the span. What does not fit beside stands under it."""
+    stacked = places > width * 2 // 5
+    start = 4 if stacked else 2 + places + 2
+    source, column, length = _excerpt(_source_line(evidence, label.span), label.span, width - start)
     beside = cells(facts) + 2 <= width - start - max(cells(source), _SMALLEST)
-    place = ("  " + _place(label).ljust(places) + "  ", "place")
-    column_of_facts = max(cells(source), min(46, width - start - cells(facts) - 2))
-    gap = " " * max(2, column_of_facts - cells(source) + 2)
+    place = (f"  {_place(label)}" if stacked else f"  {_place(label).ljust(places)}  ", "place")
+    if stacked:
+        yield (place,)
+        place = (" " * start, "")
+    gap = " " * (max(cells(source), min(_FACTS_AT, width - start - cells(facts) - 2)) - cells(source) + 2)
     yield (place, (source, ""), (gap, ""), *styled(facts, style)) if facts and beside else (place, (source, ""))
     if carets and length:
         yield ((" " * (start + column), ""), ("^" * length, "mark"))
@@ -172,8 +175,9 @@ def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
     if module is not None:
         yield from _wrapped(f"in module `{visible(module.fqn)}` ({visible(module.kind)})", width, "  ", "    ")
     for operand in failure.operands:
-        given = f"`{visible(operand.expression)}`: {visible(value_text(operand.value))}"
-        yield from _wrapped(f"{visible(operand.parameter)} = {given}", width, "  ", "    ")
+        if operand.expression:
+            given = f"`{visible(operand.expression)}`: {visible(value_text(operand.value))}"
+            yield from _wrapped(f"{visible(operand.parameter)} = {given}", width, "  ", "    ")
 
 
 def _wrapped(text: str, width: int, first: str, rest: str, style: str = "") -> Iterator[Line]:

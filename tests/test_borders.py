@@ -1,0 +1,91 @@
+"""The borders of the house: who may import whom, and which doors open without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "torchwhy"
+ALLOWED: dict[str, set[str]] = {
+    "model": set(),
+    "family": {"model"},
+    "record": {"model"},
+    "simulate": {"model", "record"},
+    "evidence": {"", "model", "record", "replay"},
+    "reason": {"model", "family"},
+    "families": {"model", "family", "reason"},
+    "replay": {"model", "record"},
+    "repair": {"model", "reason", "replay"},
+    "incident": {"model"},
+    "catalogue": {"families", "family"},
+    "diagnose": {"model", "family", "catalogue", "reason"},
+    "render": {"model", "family", "incident", "reason"},
+    "program": set(),
+    "arrival": set(),
+    "trace": {"", "model", "program", "arrival", "record"},
+    "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "render", "repair", "simulate"},
+    "cli": {"", "model", "program", "session", "catalogue", "diagnose", "incident", "render"},
+    "__main__": {"cli"},
+    "": set(),
+}
+"""A part of the package, and the other parts that it may import; `reason` is used by `render` for words only."""
+WITH_TORCH = {"record", "simulate", "evidence", "replay"}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def _part(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def _is_part(name: str) -> bool:
+    return (SOURCE / name).exists() or (SOURCE / f"{name}.py").exists()
+
+
+def _imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """Dotted names, and whether each is one of ours."""
+    package = ("torchwhy", *file.relative_to(SOURCE).parts[:-1])
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, alias.name.startswith("torchwhy")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            names = [".".join((*base, *filter(None, [node.module])))]
+            if names == ["torchwhy"]:
+                names = [f"torchwhy.{alias.name}" if _is_part(alias.name) else "torchwhy" for alias in node.names]
+            yield from ((name, name.startswith("torchwhy")) for name in names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_imports_keep_to_the_borders(file: Path) -> None:
+    part = _part(file)
+    if part == "integrations":
+        pytest.skip("an integration may import everything; nobody imports it")
+    allowed = ALLOWED[part] | {part}
+    for name, ours in _imports(file):
+        if ours:
+            other = (name.split(".") + [""])[1]
+            assert other in allowed, f"{part} imports {name}"
+        else:
+            assert name.split(".")[0] != "torch" or part in WITH_TORCH, f"{part} imports {name}"
+
+
+DOORS = (
+    "import torchwhy",
+    "import torchwhy.cli",
+    "import torchwhy.session",
+    "from torchwhy.catalogue import load; assert not load().problems",
+    "import torchwhy.diagnose, torchwhy.incident",
+    "import torchwhy.render.json, torchwhy.render.terminal, torchwhy.render.pages",
+)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_opens_without_torch_and_rich(door: str) -> None:
+    code = f"import sys; {door}; print([m for m in ('torch', 'numpy', 'rich') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
