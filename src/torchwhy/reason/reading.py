@@ -1,6 +1,7 @@
 """One failure, read: what families ask, in the words they think in. Everything is computed from the Evidence, nothing is stored."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,8 +12,14 @@ from .history import History, history_of
 from .operands import expressions
 from .origins import Origin, argument_origins, origins
 from .provenance import Decision, Property, Size, decided, path
+from .sizes import size_expression
 from .source import Sources
 from .wording import code, tensor_text
+
+
+TAKES_OVER = ("from_numpy", "as_tensor", "tensor", "asarray", "from_dlpack", "frombuffer")
+"""Ops that keep the dtype of what they are given."""
+NUMPY_DTYPE = re.compile(r"dtype\s*=|\.astype\(|\bn(?:um)?py?\.(?:u?int|float)\d+\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,9 @@ class Reading:
         if decision.how == "module" and decision.module is not None and decision.setting:
             return self.setting(decision.module, decision.setting, value)
         if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None:
+            if decision.dim is not None and (written := size_expression(self.sources, decision.op, decision.dim, decision.tensor.rank)) is not None:
+                chain = origins(self.sources, written.span, decision.op.where, value)
+                return Cause(chain[-1].span, chain) if chain else Cause(written.span)
             if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
                 return found
             return Cause(decision.op.span)
@@ -141,6 +151,19 @@ class Reading:
     def expression_origins(self, span: Span, calls: Sequence[Span] = (), value: object = None) -> Cause:
         chain = origins(self.sources, span, calls, value)
         return Cause(chain[-1].span, chain) if chain else Cause(span)
+
+    def dtype_cause(self, decision: Decision) -> Cause:
+        """Where a dtype was decided: the op that made or converted the tensor, or the NumPy expression that an op merely took over."""
+        op = decision.op
+        if op is None or op.span is None or op.name not in TAKES_OVER:
+            return self.cause(decision)
+        given = self.sources.arguments(op.span)
+        explicit = next((e for e in given if e.keyword == "dtype"), None)
+        if explicit is not None or not given:
+            return Cause(op.span)
+        chain = origins(self.sources, given[0].span, op.where)
+        asked = next((o for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None)
+        return Cause(asked.span, chain) if asked is not None else Cause(op.span, chain)
 
     @property
     def calls(self) -> tuple[Span, ...]:
