@@ -141,6 +141,10 @@ def remove_keyword(sources: Sources, call: Span, parameter: str) -> Edits:
         return ()
     start = (keyword.lineno, source.column(keyword.lineno, keyword.col_offset))
     end = _closed_keyword(source, keyword)
+    line = source.lines[start[0] - 1]
+    code = line[: start[1]] + line[end[1] :].split("#")[0] if start[0] == end[0] else "several lines"
+    if code.strip() in ("", ","):
+        return (Edit(Span(source.file, start[0], 0, start[0], len(line), source.function_name(node)), ""),)  # it has its line to itself
     others = [a for a in (*node.args, *(k.value for k in node.keywords)) if a is not keyword.value]
     before = [source.position(a)[2:] for a in others if source.position(a)[2:] <= start]
     close = source.position(node)[2:]
@@ -167,10 +171,14 @@ def wrap(sources: Sources, span: Span, before: str, after: str) -> Edits:
     source, node = sources.file(span.file), sources.node_at(span)
     if source is None or node is None or not span.end_line:
         return ()
+    start, end = (span.line, span.column), (span.end_line, span.end_column)
     if not before.endswith("(") and not _is_atom(source, node):
-        before, after = f"{before}(", f"){after}"
-    edits = [_insert(source, span.line, span.column, before)] if before else []
-    return (*edits, *([_insert(source, span.end_line, span.end_column, after)] if after else []))
+        group = _group(source, node)
+        if group:
+            start, end = group
+        else:
+            before, after = f"{before}(", f"){after}"
+    return tuple(_insert(source, *place, text) for place, text in ((start, before), (end, after)) if text)
 
 
 def append_method(sources: Sources, span: Span, text: str) -> Edits:
@@ -183,15 +191,26 @@ def _is_atom(source: SourceFile, node: ast.AST) -> bool:
         return not isinstance(node.value, (int, float, complex)) or isinstance(node.value, bool)
     if isinstance(node, (ast.Tuple, ast.GeneratorExp)):
         return source.segment(node).startswith("(") and source.segment(node).endswith(")") and not isinstance(node, ast.GeneratorExp)
-    if isinstance(node, ATOMS):
-        return True
-    line, column, end_line, end_column = source.position(node) if isinstance(node, (ast.expr, ast.stmt)) else (0, 0, 0, 0)
-    if not line:
-        return False
-    left, right = source.lines[line - 1][:column].rstrip(), source.lines[end_line - 1][end_column:].lstrip()
-    parent = source.parents.get(node)
-    grouped = left.endswith("(") and right.startswith(")")
-    return grouped and not isinstance(parent, (ast.Call, ast.ClassDef)) or isinstance(parent, ast.Call) and node is parent.func and grouped
+    return isinstance(node, ATOMS)
+
+
+def _group(source: SourceFile, node: ast.expr | ast.stmt) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """The places before and behind the parentheses that group the expression (those of a call group nothing)."""
+    line, column, end_line, end_column = source.position(node)
+    left, right = source.lines[line - 1][:column].rstrip(), source.lines[end_line - 1][end_column:]
+    if not left.endswith("(") or not right.lstrip().startswith(")"):
+        return None
+    start, parent = (line, len(left) - 1), source.parents.get(node)
+    if isinstance(parent, (ast.Call, ast.keyword)):
+        call = parent if isinstance(parent, ast.Call) else source.parents[parent]
+        own = _characters(source, source.position(call.func)[2:], (line, column)) if isinstance(call, ast.Call) else []
+        if next(((n, c) for n, c, char in own if char == "("), start) == start:
+            return None
+    elif not isinstance(
+        parent, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.BinOp, ast.Attribute, ast.Subscript, ast.UnaryOp)
+    ):
+        return None
+    return start, (end_line, end_column + len(right) - len(right.lstrip()) + 1)
 
 
 def out_of_place(sources: Sources, span: Span) -> Edits:
@@ -202,7 +221,7 @@ def out_of_place(sources: Sources, span: Span) -> Edits:
     if isinstance(node, ast.AugAssign):
         return _spelled_out(source, node)
     statement = source.statement(node)
-    call = node if isinstance(node, ast.Call) else node.value if isinstance(node, ast.Expr) else None
+    call = node.value if isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.Return)) else node
     if not isinstance(call, ast.Call):
         call = next((n for n in ast.walk(node) if isinstance(n, ast.Call) and _in_place_keyword(n)), None)
     if not isinstance(call, ast.Call):
@@ -323,9 +342,10 @@ def add_import(sources: Sources, file: str, text: str) -> Edits:
         after = node.end_lineno or node.lineno
     first = next((n for n in body if first_line(n) > after), None)
     line = first_line(first) if first and isinstance(first, (ast.Import, ast.ImportFrom)) else after + 1
-    if line > len(source.lines) or (line == 1 and source.lines[0].startswith("#!")):
-        line = min(line, len(source.lines)) + 1
-    return (_insert(source, line, 0, f"{text}{_newline(source)}"),)
+    if line == 1 and source.lines and source.lines[0].startswith("#!"):
+        line = 2
+    ended = line == 1 or source.lines[line - 2].endswith(("\n", "\r"))
+    return (_insert(source, line, 0, f"{'' if ended else _newline(source)}{text}{_newline(source)}"),)
 
 
 def add_decorator(sources: Sources, file: str, line: int, text: str) -> Edits:

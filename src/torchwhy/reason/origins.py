@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..model import Span
-from .constants import UNKNOWN, Constant, literal
+from .constants import UNKNOWN, Constant, literal, same
 from .places import Kind, Place
 from .source import Expression, Sources
 from .walk import Walk
 
 Form = Literal["literal", "name", "call", "expression"]
+
+
+FACTS = ("shape", "ndim", "dtype", "device")
+"""Attributes that tensors decide, not the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,14 @@ def default(sources: Sources, call: Span, parameter: str) -> Expression | None:
     return place.source.expression(place.node) if place and place.kind == "default" else None
 
 
+def settable(chain: Sequence[Origin], value: Constant) -> Origin | None:
+    """The furthest origin that itself has the value, so that another may be written in its place.
+
+    For `nn.Linear(WIDTH * 2, 10)` that is `WIDTH * 2`, though the last origin is the literal of `WIDTH`.
+    """
+    return next((o for o in reversed(chain) if same(o.value, value)), None)
+
+
 def fold(sources: Sources, expression: Span, calls: Sequence[Span] = ()) -> Constant:
     """The constant that an expression comes to by arithmetic on literals and on names of such; None when unknown."""
     source = sources.file(expression.file)
@@ -88,7 +100,7 @@ def _way(walk: Walk, place: Place) -> tuple[Origin, ...]:
 def _origin(walk: Walk, place: Place) -> Origin:
     value = walk.fold(place)
     form: Form = "literal" if literal(place.node) is not UNKNOWN else "call" if isinstance(place.node, ast.Call) else "expression"
-    if isinstance(place.node, (ast.Name, ast.Attribute, ast.arg)):
+    if isinstance(place.node, ast.Name) or isinstance(place.node, ast.Attribute) and place.node.attr not in FACTS:
         form = "name"
     return Origin(
         place.source.span(place.node), place.source.segment(place.node), place.kind, form, None if value is UNKNOWN else value, place.name

@@ -104,7 +104,7 @@ class Passing(Places):
                 if inner is None:
                     return None
                 found |= inner
-            elif isinstance(key, (str, int, float, bool, tuple)):
+            elif isinstance(key, (str, int, float)):
                 found[key] = place
         return found
 
@@ -126,8 +126,16 @@ class Passing(Places):
                 return self._through(known, function, cls, calls[at:])
             return ()
         wanted = cls.name if cls and function.name == "__init__" else function.name
-        every = [(f, n) for f in self.sources.files() for n in f.nodes if isinstance(n, ast.Call) and called(n) == wanted]
-        return (every[0][0].span(every[0][1]),) if len(every) == 1 and (not any(inside)) else ()
+        return self.only_call(wanted)
+
+    def only_call(self, name: str) -> tuple[Span, ...]:
+        """The one place in the text that names a function or class, where that is a call of it."""
+        every = [(f, n) for f in self.sources.files() for n in f.nodes if name in (getattr(n, "id", ""), getattr(n, "attr", ""))]
+        if len(every) != 1:
+            return ()
+        source, node = every[0]
+        call = source.parents.get(node)
+        return (source.span(call),) if isinstance(call, ast.Call) and call.func is node else ()
 
     def _through(self, made: Place, function: Function, cls: ast.ClassDef, calls: tuple[Span, ...]) -> tuple[Span, ...]:
         """From a constructor call to the `__init__` asked for: its own, an inherited one, or one reached by `super().__init__(...)`."""

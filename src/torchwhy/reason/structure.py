@@ -26,7 +26,7 @@ class Around:
 
 def _at(sources: Sources, place: Span) -> tuple[SourceFile, ast.AST] | None:
     source = sources.file(place.file)
-    node = sources.node_at(place) if place.end_line else None
+    node: ast.AST | None = sources.node_at(place) if place.end_line else None
     node = node or (source.around(place) if source and place.end_line else None) or sources.statement_at(place.file, place.line)
     return (source, node) if source and node else None
 

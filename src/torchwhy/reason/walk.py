@@ -11,7 +11,7 @@ from .passing import Passing
 from .places import Kind, Place, part
 from .scopes import Binding, Found, Step, bindings, dotted, exported, imported, module_file, reaching, scope_of
 from .signatures import called, destination, field_default, parameters, receiver
-from .source import FUNCTIONS
+from .source import FUNCTIONS, SourceFile
 
 
 class Walk(Passing):
@@ -180,7 +180,7 @@ class Walk(Passing):
                     for method, binding in every:
                         calls = place.calls
                         if inside and not any(self.function_of(c) is method for c in calls):
-                            calls = self.built(cls, place.value)  # type: ignore[arg-type]
+                            calls = self.built(at.source, cls, place.value)  # type: ignore[arg-type]
                         found += self.bound(replace(at, calls=calls, value=place.value), binding, "attribute")
                     return found
             if not inside and any(isinstance(n, ast.AnnAssign) and dotted(n.target) == name for n in cls.body):  # type: ignore[attr-defined]
@@ -193,17 +193,16 @@ class Walk(Passing):
                 return [replace(p, node=field_default(p.node)) for p in found]
         return []
 
-    def built(self, cls: ast.ClassDef, value: Constant) -> tuple[Span, ...]:
+    def built(self, source: SourceFile, cls: ast.ClassDef, value: Constant) -> tuple[Span, ...]:
         """The calls that constructed a class's one instance: as recorded, else the only one in the text."""
-        made = [m for m in self.sources.evidence.modules if m.kind == cls.name and m.built]
+        made = [
+            m
+            for m in self.sources.evidence.modules
+            if m.kind == cls.name and m.built and (m.defined is None or m.defined.file == source.file)
+        ]
         if len({m.built for m in made}) > 1:
             made = [m for m in made if any(isinstance(s.value, Plain) and same(s.value.value, value) for s in m.settings)]
-        if len({m.built for m in made}) == 1:
-            return made[0].built
-        if made:
-            return ()
-        every = [(f, n) for f in self.sources.files() for n in f.nodes if isinstance(n, ast.Call) and called(n) == cls.name]
-        return (every[0][0].span(every[0][1]),) if len(every) == 1 else ()
+        return made[0].built if len({m.built for m in made}) == 1 else self.only_call(cls.name)
 
     def option(self, place: Place, name: str) -> list[Place]:
         """The `add_argument` call that defines a command line option, or its default where that is the value."""
@@ -233,7 +232,7 @@ class Walk(Passing):
     def entry(self, container: Place, key: Constant, value: Constant) -> Place | None:
         sequence = self.seek(container, ast.Tuple, ast.List, ast.Dict, ast.Call)
         if sequence is not None and isinstance(sequence.node, (ast.Tuple, ast.List)):
-            every = {i: replace(sequence, node=e) for i, e in enumerate(sequence.node.elts)}
+            every: dict[Constant, Place] = {i: replace(sequence, node=e) for i, e in enumerate(sequence.node.elts)}
             if any(isinstance(p.node, ast.Starred) for p in every.values()):
                 return None
             key = key + len(every) if isinstance(key, int) and key < 0 else key
@@ -242,7 +241,7 @@ class Walk(Passing):
         if key is UNKNOWN:
             chosen = self.choose(list(every.values()), value) if value is not None else None
         else:
-            chosen = every.get(key) if isinstance(key, (str, int, float, tuple)) else None
+            chosen = every.get(key) if isinstance(key, (str, int, float)) else None
         return replace(chosen, kind="config", value=value, name=str(key) if key is not UNKNOWN else "") if chosen else None
 
     def call(self, place: Place) -> Place | None:
