@@ -67,8 +67,10 @@ def test_compiled_code_has_no_new_graph_and_no_recompilation() -> None:
         dynamo.reset()
         dynamo.utils.counters.clear()
         graphs: list[object] = []
+        traces: list[str] = []
 
         def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
+            traces.extend(str(node.meta.get("stack_trace")) for node in graph.graph.nodes)
             graphs.append(graph)
             return graph.forward
 
@@ -86,6 +88,7 @@ def test_compiled_code_has_no_new_graph_and_no_recompilation() -> None:
         finally:
             recorder.stop()
         assert recorder.problems == []
+        assert not [trace for trace in traces if "/torchwhy/record/" in trace]
         return len(graphs), sum(dynamo.utils.counters["graph_break"].values())
 
     assert count(True) == count(False)

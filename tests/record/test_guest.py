@@ -181,6 +181,20 @@ def test_what_python_prints_itself_is_that_of_plain_python(tmp_path: Path) -> No
     assert (seen.stdout, seen.stderr, seen.returncode) == (plain.stdout, plain.stderr, plain.returncode)
 
 
+def test_anomaly_mode_and_printed_stacks_show_the_programs_frames_only(recorder: Recorder) -> None:
+    stacks: list[str] = []
+
+    class Watched(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            stacks.append("".join(traceback.format_stack()))
+            return x.clone()
+
+    nn.Sequential(nn.ReLU())(torch.ones(1))
+    Watched.apply(torch.ones(1))
+    assert "function.py" in stacks[0] and "/record/happenings.py" not in stacks[0]
+
+
 def warned() -> list[tuple[str, int, str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

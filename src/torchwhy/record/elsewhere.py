@@ -75,7 +75,8 @@ def install_compilers(recorder: Recorder, patches: Patches) -> None:
     compile_ = torch.compile
 
     def __torchwhy__(model: Any = None, *args: Any, **kwargs: Any) -> Any:
-        compiled = compile_(model, *args, **kwargs)
+        with recorder.suspended():  # a compiled module takes nn.Module.__call__ as it finds it now
+            compiled = compile_(model, *args, **kwargs)
         if model is None:
             return lambda function: _unrecorded(recorder, compiled(function))
         return _unrecorded(recorder, compiled)

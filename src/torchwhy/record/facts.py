@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import types
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -201,6 +202,7 @@ def _text(value: Any, kind: type) -> str:
     return kind.__name__
 
 
+@lru_cache(maxsize=256)
 def dtype_name(dtype: Any) -> str:
     """`float32`, as PyTorch prints it without `torch.`."""
     return str(dtype).removeprefix("torch.")

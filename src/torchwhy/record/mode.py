@@ -47,9 +47,10 @@ _PASSED: frozenset[Any] = frozenset(
     | {torch.Tensor.grad.__set__}
     | _methods("storage has_names __repr__ __format__ __str__ __deepcopy__ __setstate__")
 )
-_SILENT = (
-    "_set_grad_enabled _record_function_enter _record_function_enter_new _record_function_exit _record_function_with_args_enter".split()
-)
+_SILENT = [
+    "_set_grad_enabled",
+    *(f"_record_function_{end}" for end in ("enter", "enter_new", "exit", "with_args_enter")),
+]
 _packets: list[Any] = [getattr(torch.ops.profiler, name) for name in _SILENT if hasattr(torch.ops.profiler, name)]
 _UNRECORDED: frozenset[Any] = frozenset(
     [getattr(torch._C, name) for name in _SILENT if hasattr(torch._C, name)]

@@ -156,31 +156,44 @@ def _python_parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], s
     return positional, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
 
 
-def _fits(value: Value, kind: str) -> bool:
+_ACCEPTED = {
+    "none": ("Optional", "?"),
+    "bool": ("bool", "Scalar", "number"),
+    "int": ("int", "number", "Scalar", "float", "SymInt"),
+    "float": ("float", "number", "Scalar"),
+    "list": ("List", "[]"),
+}
+
+
+def _token(value: Value) -> str:
+    """The kind of a value, as far as overloads differ by it."""
     if isinstance(value, TensorFacts):
-        return "Tensor" in kind and "List" not in kind
+        return "tensor"
     if isinstance(value, Items):
-        return "List" in kind or "[]" in kind
-    if isinstance(value, Plain) and value.value is None:
-        return "Optional" in kind or "?" in kind
-    if isinstance(value, Plain) and isinstance(value.value, bool):
-        return "bool" in kind or "Scalar" in kind or "number" in kind
-    if isinstance(value, Plain) and isinstance(value.value, int):
-        return any(word in kind for word in ("int", "number", "Scalar", "float", "SymInt"))
-    if isinstance(value, Plain) and isinstance(value.value, float):
-        return any(word in kind for word in ("float", "number", "Scalar"))
-    return "Tensor" not in kind
+        return "list"
+    return value.kind if value.kind in ("bool", "int", "float") else "none" if value.kind == "NoneType" else "other"
 
 
-def _choose(name: str, args: tuple[Value, ...], keywords: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
-    best, best_score = None, -1.0
+def _fits(token: str, kind: str) -> bool:
+    if token == "tensor":
+        return "Tensor" in kind and "List" not in kind
+    if token == "other":
+        return "Tensor" not in kind
+    return any(word in kind for word in _ACCEPTED[token])
+
+
+@lru_cache(maxsize=4096)
+def _choose(name: str, tokens: tuple[str, ...], keywords: tuple[str, ...]) -> tuple[str, ...]:
+    """The parameters of the overload that such a call takes."""
+    best: tuple[str, ...] = ()
+    best_score = -1.0
     for overload in _schemas(name):
-        names = {n for n, _ in overload}
+        names = tuple(n for n, _ in overload)
         strange = sum(k not in names and k not in ("out", "dtype", "device", "requires_grad") for k in keywords)
-        fitting = sum(_fits(value, kind) for value, (_, kind) in zip(args, overload))
-        score = fitting - 2 * strange - 0.5 * max(0, len(args) - len(overload)) - 0.01 * len(overload)
+        fitting = sum(_fits(token, kind) for token, (_, kind) in zip(tokens, overload))
+        score = fitting - 2 * strange - 0.5 * max(0, len(tokens) - len(overload)) - 0.01 * len(overload)
         if score > best_score:
-            best, best_score = overload, score
+            best, best_score = names, score
     return best
 
 
@@ -196,13 +209,13 @@ def bind(what: Any, args: tuple[Value, ...], kwargs: dict[str, Value]) -> tuple[
     elif inspect.isfunction(what):
         names, rest = _python_parameters(what)
         if not names and rest:
-            names = tuple(n for n, _ in _choose(name, args, tuple(kwargs)) or ())
+            names = _choose(name, tuple(map(_token, args)), tuple(kwargs))
     elif isinstance(what, type):
         names, rest = _python_parameters(getattr(what, "forward", what))
         names = names[1:]
     else:
-        overload = _choose(name, args, tuple(kwargs)) or _choose(name.rstrip("_"), args, tuple(kwargs))
-        names = tuple(n for n, _ in overload) if overload else ()
+        tokens = tuple(map(_token, args))
+        names = _choose(name, tokens, tuple(kwargs)) or _choose(name.rstrip("_"), tokens, tuple(kwargs))
     if names[:1] == ("self",) and not isinstance(what, type):
         names = ("input", *names[1:])
     if name in _ABSORBING and names:

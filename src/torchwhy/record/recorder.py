@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 import traceback
@@ -199,7 +200,13 @@ class Recorder:
     def history(self) -> tuple[OpRecord, ...]:
         """All recorded calls that are still in the ring, oldest first."""
         by_steps = self.tape.steps > 0
-        return tuple(op_record(event, self._describe_raw, by_steps) for event in list(self.tape.events) if not event.dropped)
+        collecting = gc.isenabled()
+        gc.disable()  # many small objects at once, none of them garbage: collections would take most of the time
+        try:
+            return tuple(op_record(event, self._describe_raw, by_steps) for event in list(self.tape.events) if not event.dropped)
+        finally:
+            if collecting:
+                gc.enable()
 
     def _describe_raw(self, value: Any) -> Value:
         return self._facts.describe(value)

@@ -76,6 +76,7 @@ def install_views(patches: Patches) -> None:
         walk = getattr(standard, name, None)
         if walk is not None:
             patches.set(standard, name, _stepping_over(walk))
+    patches.set(standard, "walk_stack", _stack_without(standard.walk_stack))
     hook = threading.excepthook
 
     def excepthook(args: Any) -> None:
@@ -113,6 +114,15 @@ def _level(frame: FrameType | None, stacklevel: int) -> int:
     wanted = plain[-stacklevel]
     counted = [f for f in frames if not f.f_code.co_filename.endswith(HIDDEN)]
     return counted.index(wanted) + 2
+
+
+def _stack_without(walk: Callable[[FrameType | None], Iterator[Any]]) -> Callable[[FrameType | None], Iterator[Any]]:
+    def walked(frame: FrameType | None) -> Iterator[Any]:
+        if frame is None:
+            return walk(frame)
+        return iter(_kept(reversed(list(walk(frame))), lambda entry: entry[0].f_code)[::-1])
+
+    return walked
 
 
 def _stepping_over(walk: Callable[[TracebackType | None], Iterator[Any]]) -> Callable[[TracebackType | None], Iterator[Any]]:
