@@ -1,0 +1,49 @@
+"""Fixes that change a tensor's dtype: where it is made, where it is used; the same for all dtype families."""
+from __future__ import annotations
+
+import re
+
+from ..model import Fix, Operand, Span, TensorFacts, tensors_in
+from . import edits
+from .provenance import Decision
+from .reading import NUMPY_DTYPE, TAKES_OVER, Cause, Reading
+from .wording import code
+
+METHODS = {"float32": ".float()", "float64": ".double()", "float16": ".half()", "bfloat16": ".bfloat16()", "int64": ".long()", "int32": ".int()", "bool": ".bool()"}
+
+
+def operand_of(run: Reading, tensor: TensorFacts) -> Operand | None:
+    """The operand of the failing call that is, or holds, the tensor."""
+    return next((o for o in run.operands if any(t.id == tensor.id for t in tensors_in(o.value))), None)
+
+
+def conversion_fixes(run: Reading, tensor: TensorFacts, decision: Decision, cause: Cause, dtype: str) -> list[Fix]:
+    """Make `tensor` a `dtype`: in the line that decided its dtype first, then in the failing call; a plain proposal where neither can be edited."""
+    method = METHODS.get(dtype, f".to(torch.{dtype})")
+    fixes: list[Fix] = []
+    operand = operand_of(run, tensor)
+    if (numpy := _numpy_edit(run, cause, dtype)) is not None:
+        fixes.append(Fix(f"make it {dtype} in NumPy", numpy, "safe"))
+    op = decision.op
+    if op is not None and op.span is not None and op.name in TAKES_OVER and not fixes and (made := edits.append_method(run.sources, op.span, method)):
+        fixes.append(Fix(f"convert to {dtype} where the tensor is made", made, "safe"))
+    if operand is not None and operand.span is not None and len(tensors_in(operand.value)) == 1:
+        used = edits.append_method(run.sources, operand.span, method)
+        if used:
+            fixes.append(Fix(f"convert {code(operand.expression)} to {dtype}", used, "safe"))
+    name = run.name_of(tensor) or "the data"
+    return fixes or [Fix(f"convert {code(name)} to {dtype}", (), "display-only")]
+
+
+_NUMPY_NAME = re.compile(r"\b(?P<prefix>(?:n(?:um)?py?|jnp)\.)(?P<name>u?int\d+|float\d+|bool_?)\b|(?P<quote>['\"])(?P<text>u?int\d+|float\d+)(?P=quote)")
+
+
+def _numpy_edit(run: Reading, cause: Cause, dtype: str) -> edits.Edits | None:
+    """The NumPy dtype written in the deciding expression, replaced."""
+    text = run.sources.segment(cause.span)
+    found = list(_NUMPY_NAME.finditer(text))
+    if len(found) != 1 or "\n" in text or not NUMPY_DTYPE.search(text) or dtype == "bfloat16":
+        return None
+    group = "name" if found[0]["name"] else "text"
+    start, end = cause.span.column + found[0].start(group), cause.span.column + found[0].end(group)
+    return edits.replace_text(Span(cause.span.file, cause.span.line, start, cause.span.line, end), dtype)
