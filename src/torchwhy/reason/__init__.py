@@ -1,0 +1,1 @@
+"""Pure questions to the evidence and to the program's text. Nothing here imports torch or runs user code."""
