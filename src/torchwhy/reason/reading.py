@@ -131,6 +131,8 @@ class Reading:
                 return Cause(chain[-1].span, chain) if chain else Cause(written.span)
             if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
                 return found
+            if decision.how == "op" and decision.module is not None and decision.module.defined is None and decision.module.built:
+                return Cause(decision.module.built[0])
             return Cause(decision.op.span)
         return Cause(decision.span or self.raised)
 
