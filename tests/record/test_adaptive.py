@@ -37,6 +37,16 @@ def test_full_then_marks_then_full_for_a_new_shape() -> None:
     assert steps == {0, 3} and recorder.problems == []
 
 
+def test_marks_without_an_optimizer_leave_nothing_on_the_stack() -> None:
+    recorder = adaptive()
+    net = nn.Linear(2, 1)
+    for _ in range(3):
+        net(torch.ones(1, 2)).sum().backward()
+    assert not recorder.full and torch._C._len_torch_function_stack() == 0
+    recorder.stop()
+    assert recorder.problems == []
+
+
 def test_small_programs_are_wholly_recorded() -> None:
     recorder = Recorder()
     recorder.start()

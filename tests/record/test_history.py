@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -317,6 +318,10 @@ def test_a_failing_question_is_recorded(recorder: Recorder) -> None:
         torch.ones(2).size(3)
     op = recorder.failing(raised.value)
     assert op is not None and op.name == "size"
+    with pytest.raises(RuntimeError) as raised_again:
+        copy.deepcopy(torch.ones(1, requires_grad=True) * 2)
+    op = recorder.failing(raised_again.value)
+    assert op is not None and op.name == "deepcopy"
 
 
 def test_the_programs_own_modes_stay_theirs(recorder: Recorder) -> None:

@@ -98,7 +98,12 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         finally:
             frame = None  # type: ignore[assignment]
         if event is None:
-            return call(func, args, kwargs)
+            try:
+                return call(func, args, kwargs)
+            except Exception as error:
+                if func in _PASSED:
+                    self._note_failed_question(func, sys._getframe(1), args, kwargs, error)
+                raise
         try:
             result = call(func, args, kwargs)
         except BaseException as error:

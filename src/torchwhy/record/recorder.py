@@ -18,7 +18,7 @@ from ..model import Recording as RecordingFacts
 from .elsewhere import disarm_in_children, install_compilers, install_threads
 from .facts import Facts
 from .happenings import install_happenings
-from .mode import Recording, push_mode, remove_mode
+from .mode import Recording, mode_is_on, push_mode, remove_mode
 from .modules import Modules, install_births, install_calls, leave_births
 from .patches import Patches
 from .records import op_record
@@ -155,9 +155,14 @@ class Recorder:
             enough = steps >= self.full_steps and ops >= self.full_ops
         else:
             enough = steps >= 1
-        if (enough or self.tape.count >= self.limit) and not self.tape.now.in_backward and self._on_home_thread() and not self._away:
-            self._first = False
-            self._set_full(False)
+        if not (enough or self.tape.count >= self.limit):
+            return
+        # inside an op torch has taken the mode off, and would put it back after us
+        if self.tape.now.in_backward or self._away or not self._on_home_thread() or not mode_is_on(self.recording):
+            self.limit = self.tape.count
+            return
+        self._first = False
+        self._set_full(False)
 
     def _steps(self) -> int:
         return self.tape.steps or self.tape.backwards
