@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from ..model import Confidence, Diagnosis, Evidence, Failure, Fix, Frame, Label, ModuleFacts, OpRecord, Operand, Span, TensorFacts, tensors_in
 from ..family import Family
+from .calls import expression_of, forward_operands
 from .history import History, history_of
 from .operands import expressions
 from .origins import Origin, argument_origins, origins
@@ -72,8 +73,11 @@ class Reading:
 
     @cached_property
     def layer(self) -> ModuleFacts | None:
-        """The torch layer that raised, when the failing call was made inside one (`nn.Linear` and so on), not a module of the program's own."""
-        return self.module if self.module is not None and self.module.defined is None else None
+        """The torch layer that raised, when the failing call was made inside one (`nn.Linear`, or a class of the program that keeps its `forward`)."""
+        module = self.module
+        if module is None or module.defined is not None and (self.frame is None or self.frame.module == module.id or "forward" in module.methods):
+            return None
+        return module
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @cached_property
@@ -107,6 +111,36 @@ class Reading:
             return parameters[0] if parameters else ""
         return operand.expression or operand.parameter
 
+    def name_or_empty(self, parameter: str) -> str:
+        """The user's expression or variable for that operand; empty where the text shows none."""
+        operand = self.operand(parameter)
+        return operand.expression if operand is not None else ""
+
+    def given(self, parameter: str) -> Operand | None:
+        """What the failing torch layer's `forward` was given for one of its parameters, before it changed anything itself."""
+        found = next((o for o in forward_operands(self.failure) if o.parameter == parameter), None)
+        tensors = tensors_in(found.value) if found is not None else ()
+        written = expression_of(self.sources, self.failure).get(tensors[0].id) if len(tensors) == 1 else None
+        if found is None or written is None:
+            return found
+        return replace(found, expression=written.text, span=written.span)
+
+    def earlier_input(self, tensor: TensorFacts) -> TensorFacts | None:
+        """What the same op of the same layer got in the place of this tensor when it last went well."""
+        if self.op is not None:
+            position = next((i for i, t in enumerate(self.op.inputs) if t.id == tensor.id), None)
+            earlier = self.history.earlier_calls(self.op)
+            if position is None or not earlier or position >= len(earlier[-1].inputs):
+                return None
+            return earlier[-1].inputs[position]
+        layer = self.layer
+        for op in reversed(self.evidence.ops):
+            if layer is not None and op.module == layer.id and not op.raised:
+                data = [t for t in op.inputs if t.id not in self.history.owner_of and t.rank > 0]
+                if data:
+                    return data[0]
+        return None
+
     def name_of(self, tensor: TensorFacts) -> str:
         return next((name for name, t in self.tensors if t.id == tensor.id), "") or self.history.names.get(tensor.id, "")
 
@@ -134,7 +168,22 @@ class Reading:
             if decision.how == "op" and decision.module is not None and decision.module.defined is None and decision.module.built:
                 return Cause(decision.module.built[0])
             return Cause(decision.op.span)
+        if decision.how == "given" and (found := self.first_sight(decision)) is not None:
+            return found
         return Cause(decision.span or self.raised)
+
+    def first_sight(self, decision: Decision) -> Cause | None:
+        """For a tensor that no recorded op made (`torch.Tensor(...)`, data that was there before): what its expression leads to in the source."""
+        first = decision.trail[0] if decision.trail else self.op
+        if first is None or first.span is None:
+            return None
+        written = self.sources.operands(first.span, first.name)
+        position = next((i for i, t in enumerate(first.inputs) if t.id == decision.tensor.id), 0)
+        if position >= len(written):
+            return None
+        chain = origins(self.sources, written[position].span, first.where)
+        deciding = [o for o in chain if o.form != "name"]
+        return Cause(deciding[-1].span, chain) if deciding else None
 
     def setting(self, module: ModuleFacts, setting: str, value: object = None) -> Cause:
         """What decided a constructor argument of a layer: followed through parameters, configs and defaults to the literal."""
