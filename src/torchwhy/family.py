@@ -1,8 +1,10 @@
 """What a family file may say.
 
-A family is one file below `families/` with one subclass of `Family`. Its slug is its place: `families/shape/linear.py` is `shape.linear`.
+A family is one file below `families/` with one subclass of `Family`. Its slug is its place: `families/shape/linear.py` is `shape.linear`,
+`families/shape/conv_rank.py` is `shape.conv-rank`.
 The module's docstring is the page that `torchwhy explain CODE` prints.
 """
+
 from __future__ import annotations
 
 import re
@@ -67,7 +69,7 @@ class Family:
 
     @property
     def slug(self) -> str:
-        return ".".join(type(self).__module__.split(".families.", 1)[-1].split("."))
+        return re.sub(r"(?<=\w)_", "-", type(self).__module__.split(".families.", 1)[-1])
 
     @property
     def page(self) -> str:
