@@ -1,4 +1,5 @@
 """The recorded run, indexed: which op made a tensor, who wrote to it, what an op saw in its earlier calls."""
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -72,10 +73,13 @@ class History:
         return self.modules.get(id) if id is not None else None
 
     def earlier_calls(self, op: OpRecord) -> tuple[OpRecord, ...]:
-        """Ops of the same name in the same module at the same place in the program that went well before this one."""
+        """Ops of the same name in the same module that went well before this one; of no layer of torch's: at the same place in the program."""
+        module = self.module(op.module)
+        anywhere = module is not None and module.defined is None
         return tuple(
-            o for o in self.evidence.ops
-            if o.index < op.index and o.name == op.name and o.module == op.module and not o.raised and o.span == op.span
+            o
+            for o in self.evidence.ops
+            if o.index < op.index and o.name == op.name and o.module == op.module and not o.raised and (anywhere or o.span == op.span)
         )
 
 

@@ -1,9 +1,11 @@
 """The user's own expression for each operand of the failing op."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ..model import Evidence, Failure, Items, Operand, TensorFacts, tensors_in
+from .calls import expression_of, forward_operands, is_module_call
 from .history import history_of
 from .source import Expression, Sources
 
@@ -11,26 +13,34 @@ from .source import Expression, Sources
 def expressions(evidence: Evidence, failure: Failure) -> tuple[Operand, ...]:
     """`failure.operands` with `expression` and `span` filled in, from the failing call's syntax and the names of live tensors.
 
-    A parameter of a layer is named by its path. Other operands take the expression of the call when the numbers of both agree; else the
-    variable that holds the tensor; else the expression stays empty: nothing is guessed.
+    Where no op was recorded, what the failing layer's `forward` was given. A parameter of a layer is named by its path. Other operands take the
+    expression of the call: by identity where the call is that of a module (so that the outer call's argument is not taken for the input of a layer
+    inside of it), else when the numbers of both agree; else the variable that holds the tensor; else it stays empty: nothing is guessed.
     """
     names = history_of(evidence).names
-    raised = failure.raised_at
-    written = Sources(evidence).operands(raised, failure.op.name if failure.op else "") if raised is not None and failure.op is not None else ()
-    data = [o for o in failure.operands if _is_data(evidence, o)]
-    pairs = _pair(data, written)
+    operands = failure.operands or forward_operands(failure)
+    data = [o for o in operands if _is_data(evidence, o)]
+    pairs = _written(Sources(evidence), failure, data)
     found = []
-    for operand in failure.operands:
-        expression = pairs.get(operand.parameter)
+    for operand in operands:
+        expression = pairs.get(operand.parameter) if operand in data else None
         tensors = tensors_in(operand.value)
         name = names.get(tensors[0].id, "") if len(tensors) == 1 and isinstance(operand.value, TensorFacts) else ""
-        if operand not in data:
-            found.append(replace(operand, expression=name))
-        elif expression is not None:
+        if expression is not None:
             found.append(replace(operand, expression=expression.text, span=expression.span))
         else:
             found.append(replace(operand, expression=name))
     return tuple(found)
+
+
+def _written(sources: Sources, failure: Failure, data: list[Operand]) -> dict[str, Expression]:
+    """The expressions of the failing call by parameter name."""
+    if is_module_call(failure):
+        known = expression_of(sources, failure)
+        return {o.parameter: known[t[0].id] for o in data if len(t := tensors_in(o.value)) == 1 and t[0].id in known}
+    raised = failure.raised_at
+    written = sources.operands(raised, failure.op.name) if raised is not None and failure.op is not None else ()
+    return _pair(data, written)
 
 
 def _is_data(evidence: Evidence, operand: Operand) -> bool:
@@ -55,7 +65,7 @@ def _pair(data: list[Operand], written: tuple[Expression, ...]) -> dict[str, Exp
         several = len(operand.value.items) if isinstance(operand.value, Items) else 1
         if not rest:
             break
-        taken, rest = rest[0], rest[several if len(rest) >= several else 1:]
+        taken, rest = rest[0], rest[several if len(rest) >= several else 1 :]
         pairs[operand.parameter] = taken
     return pairs
 

@@ -6,13 +6,15 @@ had the property's value: if so the walk goes on with that input, if not the val
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Union
 
 from ..model import Evidence, ModuleFacts, OpRecord, Span, TensorFacts
 from .history import History, history_of
 from .layers import setting_of
 from .shapes import Carried, Given, Product, source_of_size
+from .sizes import size_expression, tensor_size
+from .source import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Decision:
     trail: tuple[OpRecord, ...] = ()
     before: TensorFacts | None = None
     """What the deciding op got: the value before it was changed."""
+    dim: int | None = None
+    """For a size: the dimension of `tensor`."""
 
     @property
     def span(self) -> Span | None:
@@ -72,32 +76,34 @@ def _walk(history: History, tensor: TensorFacts, what: Property, before: int | N
     seen: set[int] = set()
     dim = what.dim if isinstance(what, Size) else 0
     while True:
-        setter = _setter(history, tensor, what, before)
-        op = history.producer(tensor, before)
-        if setter is not None and (op is None or setter.index > op.index):
-            return Decision("setter", tensor, setter, setting=setter.name, trail=tuple(reversed(trail)))
-        if (owned := history.owner_of.get(tensor.id)) is not None and what not in ("grad", "values"):
-            module, name = owned
-            argument = setting_of(module, name, dim) if isinstance(what, Size) else ("dtype" if what == "dtype" else "device" if what == "device" else "")
-            if argument or op is None or op.name in ("Parameter", "empty", "to"):
-                if argument or op is None or not _visible(op):
-                    return Decision("module", tensor, None, module, argument, name, trail=tuple(reversed(trail)))
-        if op is None:
-            return Decision("given", tensor, None, trail=tuple(reversed(trail)))
-        if op.index in seen:
-            return Decision("unknown", tensor, op, trail=tuple(reversed(trail)))
+        found = _at(history, tensor, what, dim, before)
+        op = found.op
+        if found.how not in ("unknown",) or op is None or op.index in seen:
+            return replace(found, trail=tuple(reversed(trail)), dim=dim if isinstance(what, Size) else None)
         seen.add(op.index)
         made = next((t for t in op.outputs if t.id == tensor.id), tensor)
-        step = _size_step(op, made, dim) if isinstance(what, Size) else _value_step(op, made, what)
+        step = _size_step(history, op, made, dim) if isinstance(what, Size) else _value_step(op, made, what)
         if isinstance(step, Decision):
             module = history.module(op.module) if op.module is not None else None
-            return Decision(step.how, made, op, module, step.setting, product=step.product, trail=tuple(reversed(trail)), before=step.before)
+            return replace(step, module=module, trail=tuple(reversed(trail)), dim=dim if isinstance(what, Size) else None)
         trail.append(op)
         tensor, dim, before = step[0], step[1], op.index
 
 
-def _visible(op: OpRecord) -> bool:
-    return bool(op.where)
+def _at(history: History, tensor: TensorFacts, what: Property, dim: int, before: int | None) -> Decision:
+    """The decision at this tensor, where it is one already: a setter, a module's own parameter, or nothing recorded; else `unknown` with its op."""
+    setter = _setter(history, tensor, what, before)
+    op = history.producer(tensor, before)
+    if setter is not None and (op is None or setter.index > op.index):
+        return Decision("setter", tensor, setter, setting=setter.name)
+    if (owned := history.owner_of.get(tensor.id)) is not None and what not in ("grad", "values"):
+        module, name = owned
+        argument = setting_of(module, name, dim) if isinstance(what, Size) else what if what in ("dtype", "device") else ""
+        if isinstance(what, Size) and op is not None and module.number(argument) not in (None, (tensor.shape or ())[dim]):
+            argument = ""  # the parameter was put in the place of the layer's own
+        if argument or op is None or not op.where:
+            return Decision("module", tensor, None, module, argument, name)
+    return Decision("given", tensor) if op is None else Decision("unknown", tensor, op)
 
 
 def _setter(history: History, tensor: TensorFacts, what: Property, before: int | None) -> OpRecord | None:
@@ -114,7 +120,7 @@ def _setter(history: History, tensor: TensorFacts, what: Property, before: int |
 Step = Union[Decision, tuple[TensorFacts, int]]
 
 
-def _size_step(op: OpRecord, made: TensorFacts, dim: int) -> Step:
+def _size_step(history: History, op: OpRecord, made: TensorFacts, dim: int) -> Step:
     source = source_of_size(op, made, dim)
     if isinstance(source, Carried) and source.exact:
         return source.tensor, source.dim
@@ -123,6 +129,11 @@ def _size_step(op: OpRecord, made: TensorFacts, dim: int) -> Step:
     if isinstance(source, Product):
         return Decision("op", made, op, product=tuple((source.tensor.shape or ())[d] for d in source.dims), before=source.tensor)
     assert isinstance(source, Given)
+    if source.argument:
+        expression = size_expression(Sources(history.evidence), op, dim, made.rank)
+        asked = tensor_size(history.evidence, op, expression, (made.shape or ())[dim]) if expression is not None else None
+        if asked is not None:
+            return asked
     return Decision("op" if op.inputs else "created", made, op, setting=source.argument, before=op.inputs[0] if op.inputs else None)
 
 

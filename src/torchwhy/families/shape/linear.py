@@ -8,7 +8,7 @@ Erroneous code (TW0102):
 
 Why: `nn.Linear(in_features, out_features)` multiplies the last dimension of its input, so that dimension must be `in_features`.
 The number usually comes from somewhere else: the picture size and the convolutions before a `flatten`, the width of an earlier layer,
-a column that was added to the data, or a `flatten`, `permute` or `squeeze` that is missing.
+columns that were joined by `torch.cat`, or a `flatten`, `permute` or `squeeze` that is missing.
 
 Fix: make the layer as wide as what reaches it, or mend the step before it that changed the size. `nn.LazyLinear(out_features)` takes
 the number from the first batch.
@@ -24,8 +24,11 @@ import math
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix
-from ...reason import edits
+from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
+from ...reason.accounts import called, tensor_account
+from ...reason.edits import append_method, replace_text
+from ...reason.layers import base_kind
+from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, place, shape_text
@@ -35,47 +38,73 @@ class Linear(Family):
     code = "TW0102"
     title = "a linear layer gets another number of features than it was built for"
     triggers = (
-        Trigger(r"mat1 and mat2 shapes cannot be multiplied|size mismatch, (m1|got)|mat2 must be a matrix|must have same reduction dim"),
+        Trigger(r"mat1 and mat2 shapes cannot be multiplied|mat1 dim 1 must match mat2 dim 0"),
+        Trigger(r"size mismatch, (?:m1|got)|mat2 must be a matrix|must have same reduction dim"),
     )
     rank = 1
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
-        layer, x, weight = run.layer, run.tensor("input"), run.tensor("weight")
-        if layer is None or run.op is None or run.op.name != "linear" or x is None or weight is None or not x.shape or not weight.shape:
+        x, weight = run.tensor("input"), run.tensor("weight")
+        layer = run.layer if run.layer is not None and base_kind(run.layer) == "Linear" else None
+        if run.op is not None and run.op.name != "linear" or x is None or not x.shape:
             return None
-        wants, gets = weight.shape[1], x.shape[-1]
+        if layer is None:
+            return self._functional(run, x, weight) if weight is not None and weight.rank == 2 else None
+        wants = layer.number("in_features")
+        if weight is not None and weight.rank == 2 and weight.shape is not None:
+            wants = weight.shape[1]
+        gets = x.shape[-1]
+        if wants is None or wants == gets:
+            return None
         headline = f"{named(run, layer)} is built for {wants} input features but gets {gets}"
-        trail = run.trail(x, Size(-1))
-        if (fix := self._missing_step(run, x.shape, wants)) is not None:
-            note = f"the input {code(run.name('input'))} is {shape_text(x.shape)}; {fix.changes}"
-            return run.diagnosis(self, headline, run.span_of("input") or run.raised, fix.changes, trail=trail, notes=(note,), fixes=(fix,))
-        decision = run.decided(weight, Size(1))
-        cause = run.cause(decision, wants)
-        product = run.decided(x, Size(-1)).product
-        notes = [f"{gets} is {' · '.join(map(str, product))}, the sizes that were flattened"] if product else []
-        notes.append(f"{named(run, layer)} was built at {place(layer.built[0])}" if layer.built else "")
-        fixes = [
-            Fix(
-                f"build the layer for {gets} features",
-                edits.replace_text(cause.span, str(gets)),
-                changes="the layer's weight has another size",
-            )
-        ]
+        misfit = Misfit(
+            layer, "in_features", wants, x, x.rank - 1, could_miss=("flatten", "move"), fits=lambda shape: self._fits(shape, wants)
+        )
+        found = explain(run, misfit)
+        notes = [*found.notes, self._picture(run, x, gets, wants)]
         return run.diagnosis(
-            self, headline, cause, f"in_features is {wants}", trail=trail, notes=notes, fixes=fixes, confidence=Confidence.CERTAIN
+            self, headline, found.cause, found.because, trail=found.trail, notes=notes, fixes=found.fixes, confidence=found.confidence
         )
 
-    def _missing_step(self, run: Reading, shape: tuple[int, ...], wants: int) -> Fix | None:
-        """A flatten or transpose in the call that would make the sizes agree, when there is exactly that."""
-        span = run.span_of("input")
-        if span is None:
-            return None
-        if len(shape) > 2 and math.prod(shape[1:]) == wants:
-            return Fix(
-                "flatten the input", edits.append_method(run.sources, span, ".flatten(1)"), changes=f"flattened it has the {wants} features"
+    def _fits(self, shape: tuple[int, ...], wants: int) -> bool:
+        return len(shape) > 1 and shape[-1] == wants
+
+    def _picture(self, run: Reading, x: TensorFacts, gets: int, wants: int) -> str:
+        """Which picture size the layer was built for, where a flattened square map is too large or too small for it."""
+        product = run.decided(x, Size(-1)).product
+        if len(product) == 3 and product[1] == product[2] and wants % product[0] == 0:
+            side = math.isqrt(wants // product[0])
+            if side * side * product[0] == wants:
+                return f"{wants} would be {product[0]} · {side} · {side}, maps of {side}x{side} instead of {product[1]}x{product[2]}"
+        return ""
+
+    def _functional(self, run: Reading, x: TensorFacts, weight: TensorFacts) -> Diagnosis | None:
+        """`F.linear(x, weight)` with a weight of the program's own: it is used as `x @ weight.T`."""
+        assert x.shape is not None and weight.shape is not None
+        wants, gets = weight.shape[1], x.shape[-1]
+        name = called(run, weight, run.name_or_empty("weight"))
+        notes = [
+            tensor_account(run, x, run.name_or_empty("input")),
+            f"{name} is {shape_text(weight.shape)}, read as [out_features, in_features]",
+        ]
+        headline = f"the weight {name} takes {wants} features, its input has {gets}"
+        span = run.span_of("weight")
+        if weight.shape[0] == gets and span is not None:
+            text = run.sources.segment(span)
+            plain = next((text.removesuffix(end) for end in (".T", ".t()", ".transpose(0, 1)", ".mT") if text.endswith(end)), "")
+            edit = replace_text(span, plain) if plain else append_method(run.sources, span, ".T")
+            fix = Fix(f"pass {code(plain or text + '.T')}", edit)
+            notes.append("`linear` transposes the weight itself")
+            return run.diagnosis(
+                self, headline, span, f"is {shape_text(weight.shape)}", trail=run.trail(x, Size(-1)), notes=notes, fixes=[fix]
             )
-        return None
+        decision = run.decided(weight, Size(1))
+        cause = run.cause(decision, wants)
+        notes.append(f"the weight was made at {place(cause.span)}")
+        return run.diagnosis(
+            self, headline, cause, f"gives {wants}", trail=run.trail(x, Size(-1)), notes=notes, confidence=Confidence.LIKELY
+        )
 
     examples = (
         Example(

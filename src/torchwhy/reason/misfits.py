@@ -1,0 +1,229 @@
+"""A layer that wants one size in a dimension of its input and gets another: what is to blame and what mends it.
+
+Asked in this order, the first that applies:
+ 1. *broken*: a step that only moves or drops dimensions, before which the tensor did fit
+ 2. *news*: the layer has taken its size from this very place before, and only now another one came: the data changed, not the layer
+ 3. *missing*: one such step at the call makes the tensor fit
+ 4. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
+ 5. *layer*: the constructor argument of this layer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..model import Confidence, Fix, Label, ModuleFacts, OpRecord, Span, TensorFacts
+from . import edits
+from .accounts import called, setting_account, size_account, tensor_account
+from .fits import Kind, Shape, Step, steps
+from .provenance import Decision, Size, path
+from .reading import Cause, Reading, named
+from .shape_edits import put_before, without_method
+from .wording import code, place, shape_text
+
+Why = Literal["broken", "news", "missing", "giver", "layer"]
+_MOVES = frozenset(
+    "permute transpose swapaxes swapdims movedim moveaxis t T mT view reshape squeeze unsqueeze getitem select mean sum max amax min amin argmax".split()
+)
+_PASSES = frozenset("relu gelu tanh sigmoid dropout contiguous clone detach to float add mul sub div silu leaky_relu elu softmax".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """`layer` wants `wants` in dimension `dim` (from the left) of `tensor`, because of its constructor argument `setting`."""
+
+    layer: ModuleFacts
+    setting: str
+    wants: int
+    tensor: TensorFacts
+    dim: int
+    parameter: str = "input"
+    """The name of the operand in the failing call."""
+    could_miss: tuple[Kind, ...] = ("move",)
+    fits: Callable[[Shape], bool] | None = None
+    """Whether a shape would do; by default: the right rank, and the wanted size at the dimension counted from the right or left as here."""
+
+    @property
+    def gets(self) -> int:
+        return (self.tensor.shape or ())[self.dim]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    why: Why
+    cause: Cause | Span
+    because: str
+    notes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    trail: tuple[Label, ...] = ()
+    confidence: Confidence = Confidence.LIKELY
+
+
+def explain(run: Reading, misfit: Misfit) -> Explanation:
+    """What is to blame, with the notes and fixes that go with it."""
+    fits = misfit.fits or (lambda shape: len(shape) == misfit.tensor.rank and shape[misfit.dim] == misfit.wants)
+    decision = run.decided(misfit.tensor, Size(misfit.dim))
+    trail = run.trail(misfit.tensor, Size(misfit.dim))
+    facts = (
+        tensor_account(run, misfit.tensor, run.name_or_empty(misfit.parameter)),
+        setting_account(run, misfit.layer, misfit.setting),
+        size_account(run, misfit.tensor, misfit.dim, decision),
+    )
+    found = (
+        _broken(run, misfit, fits)
+        or _news(run, misfit, decision)
+        or _missing(run, misfit, fits)
+        or _giver(run, misfit, decision)
+        or _layer(run, misfit, decision)
+    )
+    why, cause, because, notes, fixes, confidence = found
+    return Explanation(why, cause, because, (*notes, *(f for f in facts if f and f not in notes)), tuple(fixes), trail, confidence)
+
+
+Found = tuple[Why, Cause | Span, str, Sequence[str], Sequence[Fix], Confidence]
+
+
+def broken_at(run: Reading, tensor: TensorFacts, fits: Callable[[Shape], bool], dim: int) -> tuple[OpRecord, TensorFacts] | None:
+    """The last op that moved or dropped dimensions of a tensor that did fit, with that tensor; nothing that computes may lie behind it."""
+    for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=40)):
+        name = op.name.rstrip("_")
+        inputs = [t for t in op.inputs if t.shape is not None]
+        if not inputs or op.span is None:
+            return None
+        if name in _MOVES and fits(inputs[0].shape or ()):
+            return op, inputs[0]
+        if name not in _MOVES and name not in _PASSES:
+            return None
+    return None
+
+
+def _broken(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
+    found = broken_at(run, misfit.tensor, fits, misfit.dim)
+    if found is None:
+        return None
+    op, before = found
+    assert op.span is not None
+    text = run.sources.segment(op.span)
+    note = f"before {code(text)} at {place(op.span)} it was {shape_text(before.shape)}, which has the {misfit.wants}"
+    removed = without_method(run.sources, op.span, op.name)
+    fixes = [Fix(f"leave out {code('.' + op.name)}", removed, changes=f"the layer then gets {shape_text(before.shape)}")] if removed else []
+    return "broken", op.span, f"makes {shape_text(op.outputs[0].shape)} of {shape_text(before.shape)}", (note,), fixes, Confidence.LIKELY
+
+
+def _news(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
+    before = run.earlier_input(misfit.tensor)
+    if before is None or before.shape is None or before.rank != misfit.tensor.rank or before.shape[misfit.dim] != misfit.wants:
+        return None
+    note = f"in earlier calls {named(run, misfit.layer)} got {shape_text(before.shape)}, now {shape_text(misfit.tensor.shape)}"
+    cause = run.cause(decision, misfit.gets)
+    fixes = [
+        Fix(
+            f"give {called(run, misfit.tensor, run.name_or_empty(misfit.parameter))} {misfit.wants} {_features(misfit)} here as well",
+            applicability="display-only",
+        )
+    ]
+    if cause.origins and cause.origins[-1].form == "literal":
+        fixes = [
+            Fix(
+                f"make {misfit.gets} here {misfit.wants}",
+                edits.replace_text(cause.span, str(misfit.wants)),
+                changes="the data has another size",
+            )
+        ]
+    return "news", cause, f"{misfit.gets} where {misfit.wants} came before", (note,), fixes, Confidence.LIKELY
+
+
+def _missing(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
+    found = steps(misfit.tensor.shape or (), fits, misfit.could_miss)
+    if not found:
+        return None
+    step, span = found[0], run.span_of(misfit.parameter)
+    if span is not None:
+        fix = Fix(step.title, edits.append_method(run.sources, span, step.text))
+        return (
+            "missing",
+            span,
+            f"is {shape_text(misfit.tensor.shape)}, not {shape_text(step.shape)}",
+            (_said(run, misfit, step),),
+            (fix,),
+            Confidence.LIKELY,
+        )
+    built = misfit.layer.built[0] if misfit.layer.built else None
+    if step.kind == "flatten" and built is not None and (before := put_before(run.sources, built, "Flatten()")):
+        fix = Fix("put `nn.Flatten()` before the layer", before)
+        return (
+            "missing",
+            built,
+            f"is not flattened before: {shape_text(misfit.tensor.shape)}",
+            (_said(run, misfit, step),),
+            (fix,),
+            Confidence.LIKELY,
+        )
+    fix = Fix(f"{step.title}: {code(step.text)}", applicability="display-only")
+    return "missing", run.raised, f"gets {shape_text(misfit.tensor.shape)}", (_said(run, misfit, step),), (fix,), Confidence.LIKELY
+
+
+def _said(run: Reading, misfit: Misfit, step: Step) -> str:
+    return f"{called(run, misfit.tensor, run.name_or_empty(misfit.parameter))} is {shape_text(misfit.tensor.shape)}; {step.said}"
+
+
+def _giver(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
+    giver = decision.module
+    if decision.how != "module" or giver is None or not decision.setting or not giver.built or giver.id == misfit.layer.id:
+        return None
+    there, here = run.setting(giver, decision.setting, misfit.gets), run.setting(misfit.layer, misfit.setting, misfit.wants)
+    if is_shared(run, there, giver) or not is_shared(run, here, misfit.layer):
+        return None
+    fixes = (_built_for(run, giver, decision.setting, misfit.wants), _built_for(run, misfit.layer, misfit.setting, misfit.gets))
+    return "giver", there, f"{decision.setting} is {misfit.gets}", (), fixes, Confidence.LIKELY
+
+
+def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
+    here = argument_cause(run, misfit.layer, misfit.setting, misfit.wants)
+    fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
+    giver = decision.module if decision.how == "module" else None
+    if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
+        fixes.append(_built_for(run, giver, decision.setting, misfit.wants))
+    confidence = Confidence.CERTAIN if decision.product or giver is None else Confidence.LIKELY
+    return "layer", here, f"{misfit.setting} is {misfit.wants}", (), fixes, confidence
+
+
+def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: object = None) -> Cause:
+    """The line to blame for a layer's setting: the literal behind it, or the constructor's argument where others are built from that literal as well."""
+    cause = run.setting(module, setting, value)
+    if len(cause.origins) > 1 and is_shared(run, cause, module):
+        return Cause(cause.origins[0].span, cause.origins[:1])
+    return cause
+
+
+def is_shared(run: Reading, cause: Cause, module: ModuleFacts) -> bool:
+    """Whether settings of other layers come from the same place in the text."""
+    if len(cause.origins) < 2:
+        return False
+    last = cause.origins[-1].span
+    for other in run.evidence.modules[:200]:
+        if other.id == module.id or not other.built or other.built == module.built:
+            continue
+        for name in other.passed:
+            if other.number(name) is not None and name in other.signature and run.setting(other, name).span == last:
+                return True
+    return False
+
+
+def _built_for(run: Reading, module: ModuleFacts, setting: str, size: int) -> Fix:
+    """The layer with another number: at the literal where that decides this setting alone, else in the constructor call."""
+    cause = argument_cause(run, module, setting)
+    title = f"build {named(run, module)} with {setting}={size}"
+    changes = f"{named(run, module)} gets weights of another size"
+    last = cause.origins[-1] if cause.origins else None
+    exact = last is not None and last.form == "literal" and last.value == module.number(setting)
+    if not exact and cause.origins:
+        cause = Cause(cause.origins[0].span, cause.origins[:1])
+    made = edits.set_value(run.sources, cause.span, str(size)) if cause.origins else ()
+    return Fix(title, made, "unsafe" if made else "display-only", changes=changes)
+
+
+def _features(misfit: Misfit) -> str:
+    return {"in_channels": "channels", "num_features": "channels", "num_channels": "channels"}.get(misfit.setting, "features")
