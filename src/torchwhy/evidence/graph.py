@@ -62,7 +62,7 @@ def _node(node: Any, depth: int, numbers: dict[Any, int], runs: list[tuple[int, 
         shapes=tuple(_shapes(node)),
         leaf=recorder.facts(variable).id if isinstance(variable, torch.Tensor) else None,
         depth=depth,
-        ran_in=tuple(index for index, numbers in runs if sequence in numbers),
+        ran_in=tuple(index for index, ran in runs if sequence in ran),
     )
 
 
