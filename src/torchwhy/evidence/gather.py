@@ -7,12 +7,13 @@ import tokenize
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..model import Environment, Evidence, Failure, Operand, OpRecord, Span
+from ..record.spans import origin, relative
 from ..record.traceback import strip_traceback
 from .frames import frames_of, walk
 from .graph import graph_of, roots_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..record.recorder import Recorder
 
 _SOURCE_LIMIT = 2_000_000
+_FILES = 400
 
 
 def gather(error: BaseException, recorder: "Recorder") -> Evidence:
@@ -55,7 +57,7 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
         loaders=loaders,
         optimizers=optimizers,
         names=names,
-        sources=read_sources(span.file for span in spans),
+        sources=read_sources((*(span.file for span in spans), *own_files())),
         environment=environment(),
         recording=seen,
         problems=tuple(recorder.problems),
@@ -115,6 +117,13 @@ def _one_failure(error: BaseException, recorder: "Recorder", levels: list[Traceb
 def operands_of(op: OpRecord | None) -> tuple[Operand, ...]:
     """The op's arguments; the user's expressions for them are found later, from the source."""
     return tuple(Operand(a.name, "", a.value) for a in op.arguments) if op is not None else ()
+
+
+def own_files() -> tuple[str, ...]:
+    """The files of the program that are loaded: settings often stand in one that no recorded call names."""
+    files = (vars(module).get("__file__") for module in list(sys.modules.values()) if isinstance(module, ModuleType))
+    own = (relative(file) for file in files if isinstance(file, str) and file.endswith(".py") and origin(file) == "user")
+    return tuple(dict.fromkeys(own))[:_FILES]
 
 
 def read_sources(files: Iterable[str]) -> tuple[tuple[str, str], ...]:
