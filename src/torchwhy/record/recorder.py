@@ -237,7 +237,7 @@ class Recorder:
     def loaders(self) -> tuple[LoaderFacts, ...]:
         """The data loaders that took part."""
         with self._quiet():
-            return self.training.loaders()
+            return self.training.loaders.facts()
 
     def optimizers(self) -> tuple[OptimizerFacts, ...]:
         """The optimizers that took part."""

@@ -11,10 +11,10 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from ..model import LoaderFacts, OptimizerFacts
+from ..model import OptimizerFacts
 from .facts import Identities
+from .loaders import Loaders
 from .mode import hide, remove_mode
-from .modules import class_span
 from .patches import Patches
 from .spans import Place, places_from, spans
 from .tape import Event, version_of
@@ -27,14 +27,14 @@ _RUNS = 64
 
 
 class Training:
-    """Optimizers and loaders seen, by weak identity, and which graph nodes each recorded backward ran through."""
+    """Optimizers seen, by weak identity, and which graph nodes each recorded backward ran through."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.identities = Identities()
         self.built: dict[int, tuple[Place, ...]] = {}
         self.steps: dict[int, int] = {}
-        self.batches: dict[int, _Batches] = {}
+        self.loaders = Loaders(recorder)
         self.backward_nodes: dict[int, frozenset[int]] = {}
         self._versions: dict[int, int | None] = {}
         self._handles: list[Any] = []
@@ -43,7 +43,7 @@ class Training:
         """Puts in the hooks: those of the marks, and those of full recording."""
         self.hook()
         self._see_constructions(always)
-        self._see_batches(always)
+        self.loaders.install(always)
         self._see_zero_grad(full)
         self._see_backward(full)
 
@@ -149,12 +149,12 @@ class Training:
         return __torchwhy__
 
     def _constructed(self, thing: Any, frame: FrameType | None, kwargs: dict[str, Any]) -> None:
-        number = self.identities.of(thing)
         while frame is not None and frame.f_code.co_name == "__init__" and frame.f_locals.get(frame.f_code.co_varnames[0]) is thing:
             frame = frame.f_back
-        self.built[number] = places_from(frame, 8)
-        if not isinstance(thing, Optimizer):
-            self.batches[number] = _Batches()
+        if isinstance(thing, Optimizer):
+            self.built[self.identities.of(thing)] = places_from(frame, 8)
+        else:
+            self.loaders.constructed(thing, places_from(frame, 8))
 
     # ── backward ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def _see_backward(self, patches: Patches) -> None:
@@ -217,124 +217,6 @@ class Training:
         while len(self.backward_nodes) > _RUNS:
             del self.backward_nodes[next(iter(self.backward_nodes))]
 
-    # ── data loaders ──────────────────────────────────────────────────────────────────────────────────────────────────
-    def _see_batches(self, patches: Patches) -> None:
-        from torch.utils.data import dataloader
-
-        owner = getattr(dataloader, "_BaseDataLoaderIter", None)
-        if owner is None or not {"__next__", "_next_index", "_reset"} <= vars(owner).keys():
-            self.recorder.problems.append("this torch has another DataLoader inside: batches are not recorded")
-            return
-        recorder, following, indexing, beginning, resetting = self.recorder, owner.__next__, owner._next_index, owner.__init__, owner._reset
-
-        def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            try:
-                number = self.identities.of(loader)
-                batches = self.batches.setdefault(number, _Batches())
-                batches.begin()
-                self.batches[self.identities.of(iterator)] = batches
-            except Exception as fault:
-                recorder.fault("at a loader's start", fault)
-            beginning(iterator, loader, *args, **kwargs)
-
-        def _reset(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.begin()
-            resetting(iterator, loader, *args, **kwargs)
-
-        def _next_index(iterator: Any) -> Any:
-            index = indexing(iterator)
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.pending.append(index)
-                del batches.pending[:-64]
-            return index
-
-        def __torchwhy__(iterator: Any) -> Any:
-            now = recorder.tape.now
-            before, now.phase = now.phase, "data"
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.number += 1
-            try:
-                batch = following(iterator)
-            except StopIteration:
-                if batches is not None:
-                    batches.number -= 1
-                raise
-            except BaseException:
-                if batches is not None:
-                    batches.take_indices()
-                raise
-            finally:
-                now.phase = before
-            if batches is not None:
-                recorder.guard(self._batch, batches, batch, sys._getframe(1))
-            return batch
-
-        for name, function in (("__init__", __init__), ("_reset", _reset), ("_next_index", _next_index), ("__next__", __torchwhy__)):
-            function.__code__ = function.__code__.replace(co_name="__torchwhy__")
-            hide(function)  # type: ignore[arg-type]
-            patches.set(owner, name, function)
-
-    def _batch(self, batches: _Batches, batch: Any, frame: FrameType | None) -> None:
-        recorder = self.recorder
-        shapes = tuple(_shapes(batch))
-        batches.shapes = shapes
-        batches.usual = batches.usual or shapes
-        batches.take_indices()
-        new = shapes not in batches.seen
-        if new and len(batches.seen) < 64:
-            batches.seen.add(shapes)
-            if not recorder.full:
-                recorder.enter("shapes")
-        if recorder.full:
-            recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
-
-    def loaders(self) -> tuple[LoaderFacts, ...]:
-        """The data loaders that live."""
-        return tuple(self._loader(n, t) for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader))
-
-    def _loader(self, number: int, loader: Any) -> LoaderFacts:
-        batches = self.batches.get(number, _Batches())
-        state = vars(loader)
-        dataset, sampler, collate = state.get("dataset"), state.get("sampler"), state.get("collate_fn")
-        length = _length(dataset)
-        size = state.get("_DataLoader__initialized") is not None and loader.batch_size
-        per_epoch = None
-        if (
-            length is not None
-            and isinstance(size, int)
-            and size
-            and state.get("_dataset_kind") == 0
-            and _is_torch(state.get("batch_sampler"))
-        ):
-            per_epoch = length // size if state.get("drop_last") else -(-length // size)
-        indices = batches.indices
-        return LoaderFacts(
-            id=number,
-            dataset=type(dataset).__name__,
-            length=length,
-            batch_size=size if isinstance(size, int) and size else None,
-            drop_last=state.get("drop_last"),
-            shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
-            num_workers=int(state.get("num_workers", 0)),
-            collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
-            sampler=type(sampler).__name__,
-            batches=per_epoch,
-            batch_number=batches.number if batches.number >= 0 else None,
-            indices=tuple(i for i in indices if isinstance(i, int))
-            if isinstance(indices, (list, tuple))
-            else (indices,)
-            if isinstance(indices, int)
-            else None,
-            shapes=batches.shapes,
-            usual_shapes=batches.usual,
-            built=spans(self.built.get(number, ())),
-            dataset_defined=class_span(type(dataset)),
-        )
-
     def optimizers(self) -> tuple[OptimizerFacts, ...]:
         """The optimizers that live."""
         tensors = self.recorder.tape.facts.tensors
@@ -347,54 +229,11 @@ class Training:
         )
 
 
-class _Batches:
-    """What a loader gave so far."""
-
-    def __init__(self) -> None:
-        self.number = -1
-        self.pending: list[Any] = []
-        self.indices: Any = None
-        self.shapes: tuple[str, ...] = ()
-        self.usual: tuple[str, ...] = ()
-        self.seen: set[tuple[str, ...]] = set()
-
-    def begin(self) -> None:
-        """A new epoch."""
-        self.number, self.pending = -1, []
-
-    def take_indices(self) -> None:
-        """The batch asked for last is that of the oldest indices drawn (workers draw them ahead)."""
-        if self.pending:
-            self.indices = self.pending.pop(0)
-
-
-def _is_torch(thing: Any) -> bool:
-    return type(thing).__module__.startswith("torch.")
-
-
-def _length(dataset: Any) -> int | None:
-    try:
-        return len(dataset)
-    except Exception:
-        return None
-
-
 def _parameters(optimizer: Optimizer) -> Iterable[torch.Tensor]:
     for group in vars(optimizer).get("param_groups") or ():
         for p in group.get("params", ()):
             if isinstance(p, torch.Tensor):
                 yield p
-
-
-def _shapes(batch: Any, depth: int = 3) -> Iterable[str]:
-    if isinstance(batch, torch.Tensor):
-        yield f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
-    elif depth and isinstance(batch, (list, tuple)):
-        for item in batch[:32]:
-            yield from _shapes(item, depth - 1)
-    elif depth and isinstance(batch, dict):
-        for item in list(dict.values(batch))[:32]:
-            yield from _shapes(item, depth - 1)
 
 
 def reachable(roots: Iterable[Any]) -> frozenset[int]:

@@ -1,0 +1,197 @@
+"""Data loaders: which batch was asked for last, of which samples, and what shapes came."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..model import LoaderFacts
+from .facts import Identities
+from .mode import hide
+from .modules import class_span
+from .patches import Patches
+from .spans import Place, spans
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+class Loaders:
+    """The data loaders seen, by weak identity."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.identities = Identities()
+        self.built: dict[int, tuple[Place, ...]] = {}
+        self.batches: dict[int, _Batches] = {}
+
+    def constructed(self, loader: Any, places: tuple[Place, ...]) -> None:
+        """Notes where a loader was built."""
+        number = self.identities.of(loader)
+        self.built[number] = places
+        self.batches[number] = _Batches()
+
+    def install(self, patches: Patches) -> None:
+        """Sees each batch that a loader gives."""
+        from torch.utils.data import dataloader
+
+        owner = getattr(dataloader, "_BaseDataLoaderIter", None)
+        if owner is None or not {"__next__", "_next_index", "_reset"} <= vars(owner).keys():
+            self.recorder.problems.append("this torch has another DataLoader inside: batches are not recorded")
+            return
+        recorder, following, indexing, beginning, resetting = self.recorder, owner.__next__, owner._next_index, owner.__init__, owner._reset
+
+        def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                number = self.identities.of(loader)
+                batches = self.batches.setdefault(number, _Batches())
+                batches.begin()
+                self.batches[self.identities.of(iterator)] = batches
+            except Exception as fault:
+                recorder.fault("at a loader's start", fault)
+            beginning(iterator, loader, *args, **kwargs)
+
+        def _reset(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.begin()
+            resetting(iterator, loader, *args, **kwargs)
+
+        def _next_index(iterator: Any) -> Any:
+            index = indexing(iterator)
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.pending.append(index)
+                del batches.pending[:-64]
+            return index
+
+        def __torchwhy__(iterator: Any) -> Any:
+            now = recorder.tape.now
+            before, now.phase = now.phase, "data"
+            batches = self.batches.get(self.identities.of(iterator))
+            if batches is not None:
+                batches.number += 1
+            try:
+                batch = following(iterator)
+            except StopIteration:
+                if batches is not None:
+                    batches.number -= 1
+                raise
+            except BaseException:
+                if batches is not None:
+                    batches.take_indices()
+                raise
+            finally:
+                now.phase = before
+            if batches is not None:
+                recorder.guard(self._batch, batches, batch, sys._getframe(1))
+            return batch
+
+        for name, function in (("__init__", __init__), ("_reset", _reset), ("_next_index", _next_index), ("__next__", __torchwhy__)):
+            function.__code__ = function.__code__.replace(co_name="__torchwhy__")
+            hide(function)  # type: ignore[arg-type]
+            patches.set(owner, name, function)
+
+    def _batch(self, batches: _Batches, batch: Any, frame: FrameType | None) -> None:
+        recorder = self.recorder
+        shapes = tuple(_shapes(batch))
+        batches.shapes = shapes
+        batches.usual = batches.usual or shapes
+        batches.take_indices()
+        new = shapes not in batches.seen
+        if new and len(batches.seen) < 64:
+            batches.seen.add(shapes)
+            if not recorder.full:
+                recorder.enter("shapes")
+        if recorder.full:
+            recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
+
+    def facts(self) -> tuple[LoaderFacts, ...]:
+        """The data loaders that live."""
+        return tuple(self._loader(n, t) for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader))
+
+    def _loader(self, number: int, loader: Any) -> LoaderFacts:
+        batches = self.batches.get(number, _Batches())
+        state = vars(loader)
+        dataset, sampler, collate = state.get("dataset"), state.get("sampler"), state.get("collate_fn")
+        length = _length(dataset)
+        size = state.get("_DataLoader__initialized") is not None and loader.batch_size
+        per_epoch = None
+        if (
+            length is not None
+            and isinstance(size, int)
+            and size
+            and state.get("_dataset_kind") == 0
+            and _is_torch(state.get("batch_sampler"))
+        ):
+            per_epoch = length // size if state.get("drop_last") else -(-length // size)
+        indices = batches.indices
+        return LoaderFacts(
+            id=number,
+            dataset=type(dataset).__name__,
+            length=length,
+            batch_size=size if isinstance(size, int) and size else None,
+            drop_last=state.get("drop_last"),
+            shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
+            num_workers=int(state.get("num_workers", 0)),
+            collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
+            sampler=type(sampler).__name__,
+            batches=per_epoch,
+            batch_number=batches.number if batches.number >= 0 else None,
+            indices=tuple(i for i in indices if isinstance(i, int))
+            if isinstance(indices, (list, tuple))
+            else (indices,)
+            if isinstance(indices, int)
+            else None,
+            shapes=batches.shapes,
+            usual_shapes=batches.usual,
+            built=spans(self.built.get(number, ())),
+            dataset_defined=class_span(type(dataset)),
+        )
+
+
+class _Batches:
+    """What a loader gave so far."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.pending: list[Any] = []
+        self.indices: Any = None
+        self.shapes: tuple[str, ...] = ()
+        self.usual: tuple[str, ...] = ()
+        self.seen: set[tuple[str, ...]] = set()
+
+    def begin(self) -> None:
+        """A new epoch."""
+        self.number, self.pending = -1, []
+
+    def take_indices(self) -> None:
+        """The batch asked for last is that of the oldest indices drawn (workers draw them ahead)."""
+        if self.pending:
+            self.indices = self.pending.pop(0)
+
+
+def _is_torch(thing: Any) -> bool:
+    return type(thing).__module__.startswith("torch.")
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except Exception:
+        return None
+
+
+def _shapes(batch: Any, depth: int = 3) -> Iterable[str]:
+    if isinstance(batch, torch.Tensor):
+        yield f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
+    elif depth and isinstance(batch, (list, tuple)):
+        for item in batch[:32]:
+            yield from _shapes(item, depth - 1)
+    elif depth and isinstance(batch, dict):
+        for item in list(dict.values(batch))[:32]:
+            yield from _shapes(item, depth - 1)
