@@ -70,6 +70,8 @@ def _read(data: Any, declared: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(data, list):
             raise Unreadable(f"{where} is not a list")
+        if len(_item_types(declared, len(data))) != len(data):
+            raise Unreadable(f"{where} has the length {len(data)}")
         return tuple(_read(item, kind, f"{where}[{n}]") for n, (item, kind) in enumerate(zip(data, _item_types(declared, len(data)))))
     if is_dataclass(declared) and isinstance(declared, type):
         return _read_record(data, declared, where)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from ..model import Confidence, Diagnosis, Evidence, Fix, Label, Report, Span
+from ..model import Confidence, Diagnosis, Evidence, Fix, Report, Span
 from ..reason.wording import value_text
-from .text import WIDTH, Line, cells, cut, plain, styled, visible, wrap
+from .text import WIDTH, Line, cells, cut, cut_front, plain, styled, visible, wrap
 
 _PROOF = {
     "not-run": "proposed fix (not run yet)",
@@ -18,7 +19,7 @@ _PROOF = {
 }
 _SHOWN_FIXES = 3
 _SMALLEST = 24
-_FACTS_AT = 44
+_FACTS_AT = 46
 
 
 def text_of(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH) -> str:
@@ -43,17 +44,13 @@ def diagnosis_lines(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH
     sure = "" if diagnosis.confidence is Confidence.CERTAIN else f" ({diagnosis.confidence.value})"
     yield from _head(diagnosis, sure, width)
     yield ()
-    trail = _trail(diagnosis, evidence)
-    places = max(cells(_place(label)) for label in (diagnosis.cause, *trail))
-    alone = bool(trail) and len(trail) == 1 and _same_line(trail[0].span, diagnosis.cause.span)
-    text = visible(diagnosis.cause.text)
-    mark = "cause, raised here" if alone else "cause"
-    yield from _place_lines(diagnosis.cause, evidence, places, width, f"◀ {mark}: {text}" if text else f"◀ {mark}", "cause", carets=True)
-    if trail and not alone:
+    cause, *trail = _rows(diagnosis)
+    grid = _Grid((cause, *trail), evidence, width)
+    yield from grid.lines(cause)
+    if trail:
         yield (("  on the way to the error", "heading"),)
-        for number, label in enumerate(trail):
-            last = number == len(trail) - 1
-            yield from _place_lines(label, evidence, places, width, visible(label.text), "facts", carets=last)
+    for row in trail:
+        yield from grid.lines(row)
     for note in diagnosis.notes:
         yield from _wrapped(f"note: {visible(note)}", width, "  ", "        ")
     for fix in diagnosis.fixes[:_SHOWN_FIXES]:
@@ -67,37 +64,60 @@ def _head(diagnosis: Diagnosis, sure: str, width: int) -> Iterator[Line]:
         yield ((name, "code"), *styled(words[len(name) :], "headline")) if not number else (("  ", ""), *styled(words, "headline"))
 
 
-def _trail(diagnosis: Diagnosis, evidence: Evidence) -> tuple[Label, ...]:
-    """The labels, the last of which says that the error was raised there."""
-    if not diagnosis.trail:
-        return ()
-    *before, last = diagnosis.trail
-    if "raise" in last.text:
-        return diagnosis.trail
-    return (*before, Label(last.span, f"raised here: {last.text}" if last.text else "raised here"))
+@dataclass(frozen=True)
+class _Row:
+    """A place, the words beside its source, and whether the span is underlined."""
+
+    span: Span
+    facts: str
+    style: str = "facts"
+    carets: bool = False
+
+    @property
+    def place(self) -> str:
+        return f"{visible(self.span.file)}:{self.span.line}"
 
 
-def _place(label: Label) -> str:
-    return f"{visible(label.span.file)}:{label.span.line}"
+def _rows(diagnosis: Diagnosis) -> tuple[_Row, ...]:
+    """The cause, then the trail, whose last row says that the error was raised there; one row where both are the same line."""
+    trail = [_Row(label.span, visible(label.text)) for label in diagnosis.trail]
+    if trail:
+        said = trail[-1].facts
+        raised = said if "raise" in said else f"raised here: {said}" if said else "raised here"
+        trail[-1] = _Row(trail[-1].span, raised, carets=True)
+    cause = diagnosis.cause.span
+    alone = len(trail) == 1 and (trail[0].span.file, trail[0].span.line) == (cause.file, cause.line)
+    words = ("cause, raised here" if alone else "cause", visible(diagnosis.cause.text))
+    return (_Row(cause, "◀ " + ": ".join(filter(None, words)), "cause", True), *([] if alone else trail))
 
 
-def _place_lines(label: Label, evidence: Evidence, places: int, width: int, facts: str, style: str, carets: bool) -> Iterator[Line]:
-    """`file:line  source  facts`, carets below the span. What does not fit beside stands under it."""
-    stacked = places > width * 2 // 5
-    start = 4 if stacked else 2 + places + 2
-    source, column, length = _excerpt(_source_line(evidence, label.span), label.span, width - start)
-    beside = cells(facts) + 2 <= width - start - max(cells(source), _SMALLEST)
-    place = (f"  {_place(label)}" if stacked else f"  {_place(label).ljust(places)}  ", "place")
-    if stacked:
-        yield (place,)
-        place = (" " * start, "")
-    gap = " " * (max(cells(source), min(_FACTS_AT, width - start - cells(facts) - 2)) - cells(source) + 2)
-    yield (place, (source, ""), (gap, ""), *styled(facts, style)) if facts and beside else (place, (source, ""))
-    if carets and length:
-        yield ((" " * (start + column), ""), ("^" * length, "mark"))
-    if facts and not beside:
-        for indent, words in wrap(facts, width, " " * (start + 2), " " * (start + 4)):
-            yield ((indent, ""), *styled(words, style))
+class _Grid:
+    """`file:line  source  facts` in columns, with carets below the span. What does not fit beside stands under it."""
+
+    def __init__(self, rows: Sequence[_Row], evidence: Evidence, width: int) -> None:
+        self.evidence = evidence
+        self.width = width
+        self.places = max(cells(row.place) for row in rows)
+        self.stacked = self.places > width * 2 // 5
+        self.start = 4 if self.stacked else 2 + self.places + 2
+        self.room = width - self.start
+        beside = [cells(row.facts) for row in rows if cells(row.facts) + 2 + _SMALLEST <= self.room]
+        self.facts_at = min(_FACTS_AT, self.room - max(beside, default=0))
+
+    def lines(self, row: _Row) -> Iterator[Line]:
+        source, column, length = _excerpt(_source_line(self.evidence, row.span), row.span, self.room)
+        place = (f"  {row.place}" if self.stacked else f"  {row.place.ljust(self.places)}  ", "place")
+        if self.stacked:
+            yield (place,)
+            place = (" " * self.start, "")
+        gap = max(2, self.facts_at - cells(source))
+        beside = cells(source) + gap + cells(row.facts) <= self.room
+        yield (place, (source, ""), (" " * gap, ""), *styled(row.facts, row.style)) if beside else (place, (source, ""))
+        if row.carets and length:
+            yield ((" " * (self.start + column), ""), ("^" * length, "mark"))
+        if row.facts and not beside:
+            for indent, words in wrap(row.facts, self.width, " " * (self.start + 2), " " * (self.start + 4)):
+                yield ((indent, ""), *styled(words, row.style))
 
 
 def _source_line(evidence: Evidence, span: Span) -> str:
@@ -119,7 +139,8 @@ def _excerpt(raw: str, span: Span, room: int) -> tuple[str, int, int]:
     if cells(text) > room:
         skipped = max(0, min(before - 8, before + length + 4 - room)) if before + length > room - 2 else 0
         if skipped:
-            text, before = "…" + text[skipped + 1 :], before - skipped
+            gone = text[: len(text) - len(cut_front(text, skipped + 1))]
+            text, before = "…" + text[len(gone) :], before - cells(gone) + 1
         text = cut(text, room)
     return text, max(0, before), max(0, min(length, room - before))
 
@@ -166,11 +187,10 @@ def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
     if failure is None:
         return
     yield (("torchwhy", "code"), (": no cause is known for this error", "headline"))
-    where = failure.raised_at
-    if where is not None:
+    if failure.raised_at is not None:
+        row = _Row(failure.raised_at, "raised here", carets=True)
         yield ()
-        label = Label(where, "raised here")
-        yield from _place_lines(label, report.evidence, cells(_place(label)), width, "raised here", "facts", carets=True)
+        yield from _Grid([row], report.evidence, width).lines(row)
     module = next((m for m in report.evidence.modules if m.id == failure.module), None)
     if module is not None:
         yield from _wrapped(f"in module `{visible(module.fqn)}` ({visible(module.kind)})", width, "  ", "    ")
@@ -183,7 +203,3 @@ def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
 def _wrapped(text: str, width: int, first: str, rest: str, style: str = "") -> Iterator[Line]:
     for indent, words in wrap(text, width, first, rest):
         yield ((indent, ""), *styled(words, style))
-
-
-def _same_line(one: Span, other: Span) -> bool:
-    return (one.file, one.line) == (other.file, other.line)

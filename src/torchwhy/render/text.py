@@ -55,6 +55,14 @@ def cut(text: str, width: int) -> str:
     return kept.rstrip() + "…"
 
 
+def cut_front(text: str, width: int) -> str:
+    """The text without its first characters that take at least so many columns."""
+    while text and width > 0:
+        width -= cells(text[0])
+        text = text[1:]
+    return text
+
+
 def wrap(text: str, width: int, first: str = "", rest: str = "") -> Iterator[tuple[str, str]]:
     """Lines of at most `width` columns as (indent, words); inline code is broken only where it is wider than a line."""
     indent, line = first, ""
