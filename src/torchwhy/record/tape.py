@@ -82,7 +82,6 @@ class Tape:
         self.now = Now()
         self.count = 0
         self.steps = self.backwards = 0
-        self.evaluating = False
         self.aliases: set[int] = set()
         self.failures: deque[tuple[int, type, str, Event]] = deque(maxlen=_FAILURES)
         self._described = 0
