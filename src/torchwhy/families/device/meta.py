@@ -23,6 +23,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
+from ...reason.devices import runs_on_meta
 from ...reason.origins import origins
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import with_around
@@ -37,6 +38,8 @@ class Meta(Family):
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
+        if runs_on_meta(evidence) and any(t.device != "meta" for _, t in run.tensors):
+            return None
         meta = next(((n, t) for n, t in run.tensors if t.device == "meta"), None)
         left = [f"{m.fqn}.{a.name}" for m in evidence.modules for a in m.parameters if isinstance(a.value, TensorFacts) and a.value.device == "meta" and "." not in a.name]
         owner = run.history.owner_of.get(meta[1].id) if meta is not None else None

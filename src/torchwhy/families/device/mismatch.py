@@ -25,6 +25,7 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.blame import Side, blame, side
 from ...reason.convert import operand_of
+from ...reason.devices import runs_on_meta
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, listed, place, tensor_text
 
@@ -45,8 +46,7 @@ class Mismatch(Family):
         kinds: dict[str, tuple[str, TensorFacts]] = {}
         for name, tensor in run.tensors:
             kinds.setdefault(tensor.device, (name, tensor))
-        kinds.pop("meta", None)
-        if "meta" in run.failure.message and len(kinds) < 2:
+        if "meta" in kinds and not runs_on_meta(evidence):
             return None
         if len(kinds) < 2:
             named_devices = [w.lower() for w in match.groupdict().values() if w]
@@ -54,7 +54,10 @@ class Mismatch(Family):
                 return None  # "Input type (double) and bias type (float)" speaks of dtypes
             return run.diagnosis(self, f"{listed(named_devices) or 'two devices'} meet in {code(run.op.name if run.op else 'one call')}", None, notes=(run.failure.message.splitlines()[0],))
         chosen = blame(evidence, run.op, [side(evidence, n, t, "device", run.before) for n, t in kinds.values()], "device")
-        return self._answer(run, chosen.side, chosen.others[0])
+        wrong, right = chosen.side, chosen.others[0]
+        if right.tensor.device == "cpu" and wrong.tensor.device != "cpu":  # what moved is where the program wants to be; what stayed is to blame
+            wrong, right = right, wrong
+        return self._answer(run, wrong, right)
 
     def _answer(self, run: Reading, wrong: Side, right: Side) -> Diagnosis:
         owner = run.history.owner_of.get(wrong.tensor.id)
@@ -72,7 +75,7 @@ class Mismatch(Family):
         )
 
     def _fixes(self, run: Reading, wrong: Side, right: Side) -> list[Fix]:
-        fixes = []
+        fixes = self._register(run, wrong)
         op = wrong.decision.op
         there = f"{right.name}.device" if right.name.replace(".", "").replace("_", "").isalnum() else f'"{right.tensor.device}"'
         if wrong.decision.how == "created" and op is not None and op.span is not None and op.span.function == run.raised.function and op.name != "from_numpy":
@@ -82,6 +85,68 @@ class Mismatch(Family):
             fixes.append(Fix(f"move {code(operand.expression)} to the other's device", edits.append_method(run.sources, operand.span, f".to({there})"), "safe"))
         return fixes or [Fix(f"move {code(wrong.name or 'the tensor')} to {right.tensor.device}", (), "display-only")]
 
+    def _register(self, run: Reading, wrong: Side) -> list[Fix]:
+        """`self.scale = torch.ones(4)` in a module's constructor: a buffer moves with the module, a plain attribute does not."""
+        op = wrong.decision.op
+        if op is None or op.span is None or not op.span.function.endswith("__init__"):
+            return []
+        statement = run.sources.statement_at(op.span.file, op.span.line)
+        text = run.sources.segment(run.sources.span_of(op.span.file, statement)) if statement is not None else ""
+        found = re.match(r"self\.(?P<name>\w+)\s*=\s*(?P<value>.+)$", text, re.DOTALL)
+        if found is None or statement is None:
+            return []
+        edit = edits.replace_text(run.sources.span_of(op.span.file, statement), f'self.register_buffer("{found["name"]}", {found["value"]})')
+        return [Fix(f"register {code(found['name'])} as a buffer, which moves with the module", edit, "safe")]
+
+    examples = (
+        Example(
+            {"scale.py": """\
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.project = nn.Linear(3, width)
+        self.gain = torch.ones(width)  #~ cause
+
+    def forward(self, x):
+        return self.project(x) * self.gain
+
+
+device = torch.device("meta")  # stands for a GPU
+model = Scaled(4).to(device)
+print(model(torch.ones(2, 3, device=device)).shape)
+"""},
+            says=("cpu", "meta", "gain", "register"),
+            becomes='        self.register_buffer("gain", torch.ones(width))',
+        ),
+        Example(
+            {"mask.py": """import torch
+from torch import nn
+
+
+def causal(length):
+    return torch.full((length, length), -1e9).triu(1)  #~ cause
+
+
+class Attend(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(8, 8)
+
+    def forward(self, x):
+        scores = self.q(x) @ x.transpose(1, 2)
+        return (scores + causal(x.shape[1])).softmax(-1) @ x
+
+
+net = Attend().to("meta")
+print(net(torch.ones(2, 5, 8, device="meta")).shape)
+"""},
+            says=("cpu", "meta", "causal"),
+        ),
+    )
     near_misses = (
         NearMiss({"double.py": "import torch\ntorch.nn.Conv2d(1, 1, 1)(torch.ones(1, 1, 2, 2).double())\n"}, belongs_to="dtype.mismatch"),
         NearMiss({"meta.py": "import torch\ntorch.ones(2, device='meta') + torch.ones(2)\n"}, belongs_to="device.meta"),
