@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType, TracebackType
 
 
+_launcher: list[ModuleType] = []
+"""The module that started us. The interpreter borrows its names after a failure, so it must not go away."""
+
+
 class BadInput(Exception):
     """What the user named can't be used; the text is one clear line."""
 
@@ -63,6 +67,7 @@ class Loaded:
         """Run it as `__main__`. What it raises comes out as it is; `without_us` takes our frames off."""
         program = self.program
         old = sys.modules["__main__"]
+        _launcher.append(old)
         main = ModuleType("__main__")
         main.__dict__.update(__builtins__=sys.modules["builtins"], **{name: {} for name in ("__annotations__",) if name in old.__dict__})
         sys.modules["__main__"] = main
@@ -74,7 +79,6 @@ class Loaded:
             main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
             if "__cached__" in old.__dict__:
                 main.__dict__["__cached__"] = None
-            del old
             exec(_compile(self.source, path), main.__dict__)
         elif program.is_module:
             sys.argv[:] = ["-m", *program.arguments]
