@@ -1,7 +1,8 @@
 """Peak memory under torchwhy against plain python, and what a 1,000-step loop leaves alive.
 
-    python bench/memory.py [--rounds 3] [--write docs/memory.md]
+python bench/memory.py [--rounds 3] [--write docs/memory.md]
 """
+
 from __future__ import annotations
 
 import argparse
@@ -48,12 +49,20 @@ def main() -> None:
     if options.program:
         program(options.program[0], int(options.program[1]))
         return
-    lines = ["| program | steps | peak memory, torchwhy to plain | live tensors plain | live tensors torchwhy |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| program | steps | peak memory, torchwhy to plain | live tensors plain | live tensors torchwhy |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for model, steps in LOOPS.items():
-        pairs = [(peak([sys.executable, "-m", "torchwhy", "run"], model, steps), peak([sys.executable], model, steps)) for _ in range(options.rounds)]
+        pairs = [
+            (peak([sys.executable, "-m", "torchwhy", "run"], model, steps), peak([sys.executable], model, steps))
+            for _ in range(options.rounds)
+        ]
         ratio = statistics.median(ours[0] / plain[0] for ours, plain in pairs)
         lines.append(f"| {model} | {steps} | {ratio:.4f} | {pairs[0][1][1]} | {pairs[0][0][1]} |")
-    lines.append(f"\nMedian of {options.rounds} rounds, {platform.system()} {platform.machine()}, Python {platform.python_version()}; {datetime.date.today()}.")
+    lines.append(
+        f"\nMedian of {options.rounds} rounds, {platform.system()} {platform.machine()}, Python {platform.python_version()}; {datetime.date.today()}."
+    )
     print("\n".join(lines))
     if options.write:
         options.write.write_text("# Memory\n\nMade by `python bench/memory.py`.\n\n" + "\n".join(lines) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ Every variant is a process of its own, started as a user starts it, that stays a
 steps in turn, and its CPU time is divided by plain python's of that round. The table shows the median of these ratios. `plain again` is a
 second plain process: how far it is from 1 is the noise.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -40,7 +41,12 @@ class Worker:
     def __init__(self, command: list[str], model: str, tool: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [*command, str(HERE / "worker.py"), model, tool], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+            [*command, str(HERE / "worker.py"), model, tool],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
         )
         self.alive = self._answer() == "ready"
 
@@ -95,7 +101,9 @@ def table(results: dict[str, dict[str, tuple[float, float, float] | None]], roun
     for name in list(VARIANTS)[1:]:
         cells = [f"{r[name][0]:.3f} ({r[name][1]:.2f}–{r[name][2]:.2f})" if r.get(name) else "–" for r in results.values()]  # type: ignore[index]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    )
     lines.append(f"\nMedian (lowest–highest) of {rounds} rounds; {machine}; {datetime.date.today()}.")
     return "\n".join(lines)
 
@@ -110,7 +118,9 @@ def main() -> None:
     print(text)
     if options.write:
         head = "# What a training step costs\n\nRatio of CPU time to plain python, of a full train step (zero_grad, forward, loss, backward, Adam), one thread.\n"
-        options.write.write_text(f"{head}Made by `python bench/overhead.py --rounds {options.rounds} --write {options.write}`.\n\n{text}\n", encoding="utf-8")
+        options.write.write_text(
+            f"{head}Made by `python bench/overhead.py --rounds {options.rounds} --write {options.write}`.\n\n{text}\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

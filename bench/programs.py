@@ -1,4 +1,5 @@
 """The three training programs that the benchmarks time: a small MLP, a small ResNet and a small transformer."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """A training program under one tool, which does as many steps as it is told on standard input and answers with the CPU seconds they took.
 
-    python bench/worker.py MODEL TOOL      and, for torchwhy itself:      torchwhy run [--record full] bench/worker.py MODEL plain
+python bench/worker.py MODEL TOOL      and, for torchwhy itself:      torchwhy run [--record full] bench/worker.py MODEL plain
 """
+
 from __future__ import annotations
 
 import contextlib

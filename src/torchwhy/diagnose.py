@@ -9,6 +9,7 @@ from .catalogue import load
 from .family import Family
 from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
 from .reason.diffs import diff
+from .reason.memory import memory_numbers
 from .reason.operands import expressions
 from .reason.source import Sources
 
@@ -29,7 +30,10 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
     diagnoses = tuple(_with_diffs(diagnosis, Sources(report.evidence)) for diagnosis in answer.diagnoses)
-    return replace(report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems)
+    memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
+    return replace(
+        report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())
+    )
 
 
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:

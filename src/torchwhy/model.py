@@ -494,3 +494,5 @@ class Report:
     diagnoses: tuple[Diagnosis, ...] = ()
     timing: Timing = Timing()
     problems: tuple[str, ...] = ()
+    memory: tuple[tuple[str, float], ...] = ()
+    """Of an out-of-memory failure: what the allocator said, in bytes."""

@@ -1,4 +1,5 @@
 """Fixes that change a tensor's dtype: where it is made, where it is used; the same for all dtype families."""
+
 from __future__ import annotations
 
 import re
@@ -9,7 +10,15 @@ from .provenance import Decision
 from .reading import NUMPY_DTYPE, TAKES_OVER, Cause, Reading
 from .wording import code
 
-METHODS = {"float32": ".float()", "float64": ".double()", "float16": ".half()", "bfloat16": ".bfloat16()", "int64": ".long()", "int32": ".int()", "bool": ".bool()"}
+METHODS = {
+    "float32": ".float()",
+    "float64": ".double()",
+    "float16": ".half()",
+    "bfloat16": ".bfloat16()",
+    "int64": ".long()",
+    "int32": ".int()",
+    "bool": ".bool()",
+}
 
 
 def operand_of(run: Reading, tensor: TensorFacts) -> Operand | None:
@@ -25,7 +34,13 @@ def conversion_fixes(run: Reading, tensor: TensorFacts, decision: Decision, caus
     if (numpy := _numpy_edit(run, cause, dtype)) is not None:
         fixes.append(Fix(f"make it {dtype} in NumPy", numpy, "safe"))
     op = decision.op
-    if op is not None and op.span is not None and op.name in TAKES_OVER and not fixes and (made := edits.append_method(run.sources, op.span, method)):
+    if (
+        op is not None
+        and op.span is not None
+        and op.name in TAKES_OVER
+        and not fixes
+        and (made := edits.append_method(run.sources, op.span, method))
+    ):
         fixes.append(Fix(f"convert to {dtype} where the tensor is made", made, "safe"))
     if operand is not None and operand.span is not None and len(tensors_in(operand.value)) == 1:
         used = edits.append_method(run.sources, operand.span, method)
@@ -35,7 +50,9 @@ def conversion_fixes(run: Reading, tensor: TensorFacts, decision: Decision, caus
     return fixes or [Fix(f"convert {code(name)} to {dtype}", (), "display-only")]
 
 
-_NUMPY_NAME = re.compile(r"\b(?P<prefix>(?:n(?:um)?py?|jnp)\.)(?P<name>u?int\d+|float\d+|bool_?)\b|(?P<quote>['\"])(?P<text>u?int\d+|float\d+)(?P=quote)")
+_NUMPY_NAME = re.compile(
+    r"\b(?P<prefix>(?:n(?:um)?py?|jnp)\.)(?P<name>u?int\d+|float\d+|bool_?)\b|(?P<quote>['\"])(?P<text>u?int\d+|float\d+)(?P=quote)"
+)
 
 
 def _numpy_edit(run: Reading, cause: Cause, dtype: str) -> edits.Edits | None:

@@ -1,4 +1,5 @@
 """What the run's tensors say about devices."""
+
 from __future__ import annotations
 
 from ..model import Evidence, TensorFacts

@@ -306,14 +306,14 @@ def _insert_lines(sources: Sources, file: str, line: int, text: str, after: bool
     return (_insert(source, end, len(source.lines[end - 1]), newline + new[: -len(newline)]),)
 
 
-def wrap_with(sources: Sources, span: Span, header: str) -> Edits:
-    """The statement at a span inside of `with torch.no_grad():` (or another header line)."""
+def wrap_with(sources: Sources, span: Span, header: str, through: Span | None = None) -> Edits:
+    """The statement at a span (and those up to `through`) inside of `with torch.no_grad():` (or another header line)."""
     source, statement = _statement(sources, span)
     if source is None or statement is None:
         return ()
     column = source.position(statement)[1]
     indent = source.lines[statement.lineno - 1][:column]
-    first, last = first_line(statement), statement.end_lineno or statement.lineno
+    first, last = first_line(statement), through.end_line if through is not None else statement.end_lineno or statement.lineno
     if indent.strip():
         return ()
     inside = _inside_strings(source, statement)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model import ModuleFacts
+from .history import numbers
 
 _CONV = ("out_channels", "in_channels")
 _CONV_T = ("in_channels", "out_channels")
@@ -84,3 +85,14 @@ def wanted_input(module: ModuleFacts) -> InputSize | None:
         dim, setting = 1, "num_features"
     size = module.number(setting) if setting else None
     return InputSize(dim, setting, size) if size is not None else None
+
+
+def same_padding(module: ModuleFacts) -> str | None:
+    """The `padding` with which a convolution built without stride would keep the size of its input; None where there is no one number."""
+    kernels, dilations = numbers(module.setting("kernel_size")), numbers(module.setting("dilation")) or (1,)
+    strides = numbers(module.setting("stride")) or (1,)
+    if not kernels or set(strides) != {1} or not base_kind(module).startswith("Conv") or "Transpose" in module.kind:
+        return None
+    wanted = {dilation * (kernel - 1) / 2 for kernel, dilation in zip(kernels, dilations * len(kernels))}
+    each = wanted.pop() if len(wanted) == 1 else 0.5
+    return str(int(each)) if each == int(each) and each else None

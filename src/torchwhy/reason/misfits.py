@@ -191,25 +191,29 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
 
 
 def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: object = None) -> Cause:
-    """The line to blame for a layer's setting: the literal behind it, or the constructor's argument where others are built from that literal as well."""
+    """The line to blame for a layer's setting: as near to the literal as the text decides this layer alone, and not others that are built as well."""
     cause = run.setting(module, setting, value)
-    if len(cause.origins) > 1 and is_shared(run, cause, module):
-        return Cause(cause.origins[0].span, cause.origins[:1])
+    others = _ways_of_others(run, module)
+    for end in range(len(cause.origins), 0, -1):
+        if cause.origins[end - 1].span not in others:
+            return Cause(cause.origins[end - 1].span, cause.origins[:end])
     return cause
 
 
 def is_shared(run: Reading, cause: Cause, module: ModuleFacts) -> bool:
     """Whether settings of other layers come from the same place in the text."""
-    if len(cause.origins) < 2:
-        return False
-    last = cause.origins[-1].span
+    return len(cause.origins) > 1 and cause.origins[-1].span in _ways_of_others(run, module)
+
+
+def _ways_of_others(run: Reading, module: ModuleFacts) -> frozenset[Span]:
+    """Every place in the text that a number of another layer of torch's went through."""
+    found: set[Span] = set()
     for other in run.evidence.modules[:200]:
-        if other.id == module.id or not other.built or other.built == module.built:
-            continue
-        for name in other.passed:
-            if other.number(name) is not None and name in other.signature and run.setting(other, name).span == last:
-                return True
-    return False
+        if other.id != module.id and other.defined is None and other.built and other.built != module.built:
+            for name in other.passed:
+                if other.number(name) is not None and name in other.signature:
+                    found |= {origin.span for origin in run.setting(other, name).origins}
+    return frozenset(found)
 
 
 def _built_for(run: Reading, module: ModuleFacts, setting: str, size: int) -> Fix:

@@ -92,12 +92,13 @@ def _way(walk: Walk, place: Place) -> tuple[Origin, ...]:
     at: Place | None = place
     while at is not None and at.node not in seen and len(found) < 40:
         seen.add(at.node)
-        found.append(_origin(walk, at))
+        found.append(origin_at(walk, at))
         at = walk.step(at)
     return tuple(found)
 
 
-def _origin(walk: Walk, place: Place) -> Origin:
+def origin_at(walk: Walk, place: Place) -> Origin:
+    """What is told of a place."""
     value = walk.fold(place)
     form: Form = "literal" if literal(place.node) is not UNKNOWN else "call" if isinstance(place.node, ast.Call) else "expression"
     if isinstance(place.node, ast.Name) or isinstance(place.node, ast.Attribute) and place.node.attr not in FACTS:

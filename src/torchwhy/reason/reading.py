@@ -1,4 +1,5 @@
 """One failure, read: what families ask, in the words they think in. Everything is computed from the Evidence, nothing is stored."""
+
 from __future__ import annotations
 
 import re
@@ -6,8 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from ..model import Confidence, Diagnosis, Evidence, Failure, Fix, Frame, Label, ModuleFacts, OpRecord, Operand, Span, TensorFacts, tensors_in
 from ..family import Family
+from ..model import (
+    Confidence,
+    Diagnosis,
+    Evidence,
+    Failure,
+    Fix,
+    Frame,
+    Label,
+    ModuleFacts,
+    Operand,
+    OpRecord,
+    Span,
+    TensorFacts,
+    tensors_in,
+)
 from .calls import expression_of, forward_operands
 from .history import History, history_of
 from .operands import expressions
@@ -16,7 +31,6 @@ from .provenance import Decision, Property, Size, decided, path
 from .sizes import size_expression
 from .source import Sources
 from .wording import code, tensor_text
-
 
 TAKES_OVER = ("from_numpy", "as_tensor", "tensor", "asarray", "from_dlpack", "frombuffer")
 """Ops that keep the dtype of what they are given."""
@@ -75,7 +89,11 @@ class Reading:
     def layer(self) -> ModuleFacts | None:
         """The torch layer that raised, when the failing call was made inside one (`nn.Linear`, or a class of the program that keeps its `forward`)."""
         module = self.module
-        if module is None or module.defined is not None and (self.frame is None or self.frame.module == module.id or "forward" in module.methods):
+        if (
+            module is None
+            or module.defined is not None
+            and (self.frame is None or self.frame.module == module.id or "forward" in module.methods)
+        ):
             return None
         return module
 
@@ -160,7 +178,10 @@ class Reading:
         if decision.how == "module" and decision.module is not None and decision.setting:
             return self.setting(decision.module, decision.setting, value)
         if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None:
-            if decision.dim is not None and (written := size_expression(self.sources, decision.op, decision.dim, decision.tensor.rank)) is not None:
+            if (
+                decision.dim is not None
+                and (written := size_expression(self.sources, decision.op, decision.dim, decision.tensor.rank)) is not None
+            ):
                 chain = origins(self.sources, written.span, decision.op.where, value)
                 return Cause(chain[-1].span, chain) if chain else Cause(written.span)
             if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
@@ -240,23 +261,42 @@ class Reading:
                 labels.pop()
             labels.append(label)
         if len(labels) > limit:
-            labels = [labels[0], *labels[-(limit - 1):]]
+            labels = [labels[0], *labels[-(limit - 1) :]]
         return (*labels, Label(self.raised, "raised here"))
 
     def _is_foreign(self, span: Span) -> bool:
         return "site-packages" in span.file
 
     # ── the answer ────────────────────────────────────────────────────────────────────────────────────────────────────
-    def diagnosis(self, family: Family, headline: str, cause: Cause | Span | None, because: str = "", *, trail: Sequence[Label] = (), notes: Sequence[str] = (),
-                  fixes: Sequence[Fix] = (), confidence: Confidence = Confidence.LIKELY) -> Diagnosis:
+    def diagnosis(
+        self,
+        family: Family,
+        headline: str,
+        cause: Cause | Span | None,
+        because: str = "",
+        *,
+        trail: Sequence[Label] = (),
+        notes: Sequence[str] = (),
+        fixes: Sequence[Fix] = (),
+        confidence: Confidence = Confidence.LIKELY,
+    ) -> Diagnosis:
         """Put together; where no cause is known the raising line is blamed and the confidence is `possible`."""
         if cause is None:
             confidence = Confidence.POSSIBLE
         span = cause.span if isinstance(cause, Cause) else cause or self.raised
         if not trail:
             trail = (Label(self.raised, "raised here"),)
-        return Diagnosis(family.code, family.slug, family.title, headline, Label(span, because), tuple(trail),
-                         tuple(n for n in notes if n), tuple(fixes)[:3], confidence)
+        return Diagnosis(
+            family.code,
+            family.slug,
+            family.title,
+            headline,
+            Label(span, because),
+            tuple(trail),
+            tuple(n for n in notes if n),
+            tuple(fixes)[:3],
+            confidence,
+        )
 
 
 @lru_cache(maxsize=8)

@@ -6,8 +6,8 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from ..model import Items, OpRecord, Span, tensors_in
-from .graph import Meeting, Shared, shared, stepped
+from ..model import Items, OpRecord, Span, TensorFacts, tensors_in
+from .graph import Meeting, Shared, operands_of, shared, stepped
 from .reading import Reading
 from .scopes import bindings, dotted
 from .source import FUNCTIONS
@@ -32,6 +32,8 @@ class Reuse:
     in_tuple: bool = False
     steps: tuple[OpRecord, ...] = ()
     """The optimizer steps since."""
+    use: Span | None = None
+    """The expression that took the thing into the earlier graph."""
 
 
 def reuse(run: Reading) -> Reuse | None:
@@ -169,9 +171,14 @@ def _target(run: Reading, place: Span) -> str:
 
 def _undetached(run: Reading, found: Shared, meeting: Meeting, loop: Around | None, place: Span, steps: tuple[OpRecord, ...]) -> Reuse:
     """The earlier backward went through what its optimizer does not train: the line that took it in without `detach`."""
-    tensor = meeting.tensor
-    first = next(
-        (op for op in run.evidence.ops if tensor is not None and op.index < found.before.index and any(t.id == tensor.id for t in op.inputs)
-         and not (meeting.op is not None and op.index <= meeting.op.index)), None)  # fmt: skip
+    tensor, made = meeting.tensor, meeting.op
+    since = made.index if made is not None else -1
+    first = next((op for op in run.evidence.ops if since < op.index < found.before.index and _takes(op, tensor)), None)
+    operands = operands_of(run.evidence, first) if first is not None else ()
+    use = next((o.span for o in operands if tensor is not None and any(t.id == tensor.id for t in tensors_in(o.value))), None)
     cause = first.span if first is not None and first.span is not None else place
-    return Reuse("undetached", cause, found.before, _target(run, place) or _name(meeting), meeting, loop, steps=steps)
+    return Reuse("undetached", cause, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps, use=use)
+
+
+def _takes(op: OpRecord, tensor: TensorFacts | None) -> bool:
+    return tensor is not None and any(t.id == tensor.id for t in op.inputs)

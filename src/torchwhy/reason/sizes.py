@@ -32,7 +32,9 @@ def size_expression(sources: Sources, op: OpRecord, dim: int, rank: int) -> Expr
         elements = getattr(place.node, "elts", []) if place is not None else []
         if place is not None and len(elements) == rank and not any(isinstance(e, ast.Starred) for e in elements):
             return place.source.expression(elements[dim])
-    numbers = call.args[-rank:] if len(call.args) >= rank and given is None else []
+    if given is not None:
+        return source.expression(given)
+    numbers = call.args[-rank:] if len(call.args) >= rank else []
     if len(numbers) == rank and not any(isinstance(n, (ast.Starred, ast.Tuple, ast.List)) for n in numbers) and len(call.args) - rank <= 1:
         return source.expression(numbers[dim])
     return None

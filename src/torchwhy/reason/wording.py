@@ -68,3 +68,18 @@ def ordinal(number: int) -> str:
     """`1st`, `2nd`, `3rd`, `11th`."""
     suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
+
+
+def first_fitting(*texts: str, limit: int = 80) -> str:
+    """The first text that is no longer than a headline may be; the last one, cut, where none is."""
+    return next((text for text in texts if len(text) <= limit), texts[-1][:limit])
+
+
+def bytes_text(count: float) -> str:
+    """`74.5 GiB`; binary units, as PyTorch's own messages use."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024 or unit == "PiB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}" if size < 100 else f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.0f} EiB"

@@ -46,7 +46,7 @@ def report_to_plain(report: Report) -> dict[str, Any]:
             "platform": environment.platform,
             "devices": list(environment.devices),
         },
-        "memory": None,
+        "memory": dict(report.memory) or None,
         "timing": {
             "program_s": report.timing.program_s,
             "diagnosis_s": report.timing.diagnosis_s,

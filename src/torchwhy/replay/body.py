@@ -1,4 +1,5 @@
 """The piece of the program to run again: a loop's body, a function's, or a module's call, from the live frames of the failure."""
+
 from __future__ import annotations
 
 import ast
@@ -100,7 +101,9 @@ def _innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.W
     """The loop of this very function whose body has the line."""
     scope: ast.AST = tree
     if code.co_name != "<module>":
-        named = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name and _first_line(n) == code.co_firstlineno]
+        named = [
+            n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name and _first_line(n) == code.co_firstlineno
+        ]
         if not named:
             return None
         scope = named[0]

@@ -1,4 +1,5 @@
 """One function run in a forked child, its answer brought back."""
+
 from __future__ import annotations
 
 import contextlib
@@ -21,7 +22,11 @@ def can_fork() -> bool:
     """Whether a child can go on from here: the platform forks, no CUDA context exists (it does not survive), and this is the main thread."""
     import torch
 
-    return hasattr(os, "fork") and threading.current_thread() is threading.main_thread() and not (torch.cuda.is_available() and torch.cuda.is_initialized())
+    return (
+        hasattr(os, "fork")
+        and threading.current_thread() is threading.main_thread()
+        and not (torch.cuda.is_available() and torch.cuda.is_initialized())
+    )
 
 
 def in_child(function: Callable[[], Answer], seconds: float) -> Answer | None:

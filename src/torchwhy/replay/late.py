@@ -2,6 +2,7 @@
 
 Where no child can go on from here (CUDA, a platform without fork) only a module's call is run again, in this process: the program is over.
 """
+
 from __future__ import annotations
 
 import re

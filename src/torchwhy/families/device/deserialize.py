@@ -16,6 +16,7 @@ torch.cuda.device_count() is 1`.
 
 Not to be confused with: `module.checkpoint` (the file's contents), `device.no-cuda`.
 """
+
 from __future__ import annotations
 
 import re
@@ -30,7 +31,11 @@ from ...reason.wording import code, place
 class Deserialize(Family):
     code = "TW0303"
     title = "a file saved on a GPU is loaded without that GPU"
-    triggers = (Trigger(r"Attempting to deserialize object on (?:a )?(?P<device>[A-Za-z]+) device ?(?P<index>\d+)? ?but (?P<why>[^.]*\.?[\w.()]+(?: is \w+)?)"),)
+    triggers = (
+        Trigger(
+            r"Attempting to deserialize object on (?:a )?(?P<device>[A-Za-z]+) device ?(?P<index>\d+)? ?but (?P<why>[^.]*\.?[\w.()]+(?: is \w+)?)"
+        ),
+    )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
@@ -38,16 +43,24 @@ class Deserialize(Family):
         call = self._load(run)
         given = run.sources.arguments(call)
         path = next((e.text for e in given if e.keyword in (None, "f")), "the file")
-        notes = [f"{code(path)} holds tensors that were saved on {device}; `torch.load` restores them there, and this machine has no such device",
-                 "`map_location` tells `torch.load` where to put them: `cpu` works everywhere"]
+        notes = [
+            f"{code(path)} holds tensors that were saved on {device}; `torch.load` restores them there, and this machine has no such device",
+            "`map_location` tells `torch.load` where to put them: `cpu` works everywhere",
+        ]
         asked = next((e for e in given if e.keyword == "map_location"), None)
         if asked is not None:
             notes.append(f"map_location is {code(asked.text)}")
         edit = edits.set_keyword(run.sources, call, "map_location", '"cpu"')
         return run.diagnosis(
-            self, f"{code(path)} was saved on {device} and is loaded without `map_location`" if asked is None else f"map_location {code(asked.text)} asks for {device}, which is not here",
-            call, f"loads at {place(call)}" if call != run.raised else "no map_location in this call", notes=notes,
-            fixes=[Fix("load onto the CPU", edit, "safe")] if edit else [Fix('pass map_location="cpu" to the load', (), "display-only")], confidence=Confidence.CERTAIN,
+            self,
+            f"{code(path)} was saved on {device} and is loaded without `map_location`"
+            if asked is None
+            else f"map_location {code(asked.text)} asks for {device}, which is not here",
+            call,
+            f"loads at {place(call)}" if call != run.raised else "no map_location in this call",
+            notes=notes,
+            fixes=[Fix("load onto the CPU", edit, "safe")] if edit else [Fix('pass map_location="cpu" to the load', (), "display-only")],
+            confidence=Confidence.CERTAIN,
         )
 
     def _load(self, run: Reading) -> Span:
@@ -60,7 +73,8 @@ class Deserialize(Family):
 
     examples = (
         Example(
-            {"predict.py": """\
+            {
+                "predict.py": """\
 import io
 from unittest import mock
 
@@ -82,9 +96,16 @@ def restore(net, weights):
 
 
 print(restore(nn.Linear(2, 2), saved_elsewhere()).weight.shape)
-"""},
+"""
+            },
             says=("map_location", "cuda", "cpu", "weights"),
             becomes='    net.load_state_dict(torch.load(weights, map_location="cpu"))',
         ),
     )
-    near_misses = (NearMiss({"ok.py": "import io, torch\nf = io.BytesIO()\ntorch.save(torch.ones(2), f)\nf.seek(0)\nprint(torch.load(f, map_location='cpu'))\n"}),)
+    near_misses = (
+        NearMiss(
+            {
+                "ok.py": "import io, torch\nf = io.BytesIO()\ntorch.save(torch.ones(2), f)\nf.seek(0)\nprint(torch.load(f, map_location='cpu'))\n"
+            }
+        ),
+    )

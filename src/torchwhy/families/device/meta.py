@@ -16,6 +16,7 @@ Messages: `Cannot copy out of meta tensor; no data!`; `Tensor on device meta is 
 
 Not to be confused with: `device.mismatch` (two real devices).
 """
+
 from __future__ import annotations
 
 import re
@@ -33,7 +34,11 @@ from ...reason.wording import code, listed, place, tensor_text
 class Meta(Family):
     code = "TW0305"
     title = "a meta tensor, which has no data, is used"
-    triggers = (Trigger(r"[Cc]annot copy out of meta tensor|meta tensors?\b|on device meta|expected device meta|meta device type tensor|MetaTensor|device='?meta"),)
+    triggers = (
+        Trigger(
+            r"[Cc]annot copy out of meta tensor|meta tensors?\b|on device meta|expected device meta|meta device type tensor|MetaTensor|device='?meta"
+        ),
+    )
     rank = 1
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -41,20 +46,39 @@ class Meta(Family):
         if runs_on_meta(evidence) and any(t.device != "meta" for _, t in run.tensors):
             return None
         meta = next(((n, t) for n, t in run.tensors if t.device == "meta"), None)
-        left = [f"{m.fqn}.{a.name}" for m in evidence.modules for a in m.parameters if isinstance(a.value, TensorFacts) and a.value.device == "meta" and "." not in a.name]
+        left = [
+            f"{m.fqn}.{a.name}"
+            for m in evidence.modules
+            for a in m.parameters
+            if isinstance(a.value, TensorFacts) and a.value.device == "meta" and "." not in a.name
+        ]
         owner = run.history.owner_of.get(meta[1].id) if meta is not None else None
         name = meta[0] if meta is not None and meta[0] else left[0] if left else "a tensor"
         cause = self._made(run, meta[1] if meta is not None else None, left)
-        notes = [f"{code(name)} is {tensor_text(meta[1])}: a shape without data" if meta is not None else f"{code(name)} is on the meta device: a shape without data"]
+        notes = [
+            f"{code(name)} is {tensor_text(meta[1])}: a shape without data"
+            if meta is not None
+            else f"{code(name)} is on the meta device: a shape without data"
+        ]
         if left:
             notes.append(f"still on meta: {listed([code(n) for n in left[:4]])}" + (f" and {len(left) - 4} more" if len(left) > 4 else ""))
         if owner is not None:
-            notes.append(f"it belongs to {named(run, owner[0])} ({owner[0].kind}), built at {place(owner[0].built[0])}" if owner[0].built else f"it belongs to {named(run, owner[0])}")
+            notes.append(
+                f"it belongs to {named(run, owner[0])} ({owner[0].kind}), built at {place(owner[0].built[0])}"
+                if owner[0].built
+                else f"it belongs to {named(run, owner[0])}"
+            )
         moved = "to_empty" in run.failure.message
         call = code(run.op.name if run.op is not None else "to" if moved else "the call")
         return run.diagnosis(
-            self, f"{code(name)} is on the meta device and has no data for {call}", cause, "made on meta here", notes=notes,
-            trail=run.trail(meta[1], "device") if meta is not None else (), fixes=self._fixes(run, cause, moved), confidence=Confidence.CERTAIN if cause.span != run.raised else Confidence.LIKELY,
+            self,
+            f"{code(name)} is on the meta device and has no data for {call}",
+            cause,
+            "made on meta here",
+            notes=notes,
+            trail=run.trail(meta[1], "device") if meta is not None else (),
+            fixes=self._fixes(run, cause, moved),
+            confidence=Confidence.CERTAIN if cause.span != run.raised else Confidence.LIKELY,
         )
 
     def _made(self, run: Reading, tensor: TensorFacts | None, left: list[str]) -> Cause:
@@ -79,11 +103,22 @@ class Meta(Family):
     def _fixes(self, run: Reading, cause: Cause, moved: bool) -> list[Fix]:
         fixes = []
         text = run.sources.segment(run.raised)
-        if moved and (found := re.search(r"\.to\((?P<device>[^()]*)\)", text)) is not None and "\n" not in text and run.raised.column + len(text) == run.raised.end_column:
+        if (
+            moved
+            and (found := re.search(r"\.to\((?P<device>[^()]*)\)", text)) is not None
+            and "\n" not in text
+            and run.raised.column + len(text) == run.raised.end_column
+        ):
             start = run.raised.column + found.start()
             span = type(run.raised)(run.raised.file, run.raised.line, start, run.raised.line, start + len(found[0]))
-            fixes.append(Fix("give it memory with `to_empty`, then load or initialise the weights", edits.replace_text(span, f".to_empty(device={found['device']})"), "unsafe",
-                             changes="the weights are whatever was in memory until they are loaded"))
+            fixes.append(
+                Fix(
+                    "give it memory with `to_empty`, then load or initialise the weights",
+                    edits.replace_text(span, f".to_empty(device={found['device']})"),
+                    "unsafe",
+                    changes="the weights are whatever was in memory until they are loaded",
+                )
+            )
         literal = run.sources.segment(cause.span)
         if literal in ("'meta'", '"meta"'):
             fixes.append(Fix("build it on a real device", edits.replace_text(cause.span, '"cpu"'), "unsafe"))
@@ -91,7 +126,8 @@ class Meta(Family):
 
     examples = (
         Example(
-            {"build.py": """\
+            {
+                "build.py": """\
 import torch
 from torch import nn
 
@@ -104,18 +140,23 @@ def build(width):
 
 model = build(8)
 print(model(torch.ones(1, 8)).shape)
-"""},
+"""
+            },
             says=("meta", "weight", "no data"),
         ),
         Example(
-            {"move.py": """\
+            {
+                "move.py": """\
 from torch import nn
 
 net = nn.Sequential(nn.Linear(4, 4, device="meta"), nn.ReLU())  #~ cause
 net.to("cpu")
 print(net)
-"""},
+"""
+            },
             says=("meta", "to_empty", "0.weight"),
         ),
     )
-    near_misses = (NearMiss({"ok.py": "import torch\nprint(torch.nn.Linear(2, 3, device='meta')(torch.ones(1, 2, device='meta')).shape)\n"}),)
+    near_misses = (
+        NearMiss({"ok.py": "import torch\nprint(torch.nn.Linear(2, 3, device='meta')(torch.ones(1, 2, device='meta')).shape)\n"}),
+    )

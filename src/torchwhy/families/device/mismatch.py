@@ -16,6 +16,7 @@ Messages: `Expected all tensors to be on the same device, but found at least two
 
 Not to be confused with: `device.meta`, `device.no-cuda`.
 """
+
 from __future__ import annotations
 
 import re
@@ -34,8 +35,12 @@ class Mismatch(Family):
     code = "TW0301"
     title = "tensors on different devices meet"
     triggers = (
-        Trigger(r"tensors? to be on the same device|found at least two devices,? (?P<one>[\w:]+) and (?P<two>[\w:]+)|different from other tensors on"),
-        Trigger(r"Input type \((?:torch\.)?(?P<one>[\w.]*)Tensor\) and (?:weight|bias) type \((?:torch\.)?(?P<two>[\w.]*)Tensor\) should be the same"),
+        Trigger(
+            r"tensors? to be on the same device|found at least two devices,? (?P<one>[\w:]+) and (?P<two>[\w:]+)|different from other tensors on"
+        ),
+        Trigger(
+            r"Input type \((?:torch\.)?(?P<one>[\w.]*)Tensor\) and (?:weight|bias) type \((?:torch\.)?(?P<two>[\w.]*)Tensor\) should be the same"
+        ),
         Trigger(r"Expected object of (?:device type|backend) (?P<one>\w+) but got (?:device type|backend) (?P<two>\w+)"),
         Trigger(r"indices should be either on|is not on the expected device|should be on the same device"),
         Trigger(r"Expected a '(?P<one>\w+)' device type for generator but found '(?P<two>\w+)'"),
@@ -52,25 +57,43 @@ class Mismatch(Family):
             named_devices = [w.lower() for w in match.groupdict().values() if w]
             if named_devices and not any(word in run.failure.message for word in ("cuda", "cpu", "device", "mps", "xpu")):
                 return None  # "Input type (double) and bias type (float)" speaks of dtypes
-            return run.diagnosis(self, f"{listed(named_devices) or 'two devices'} meet in {code(run.op.name if run.op else 'one call')}", None, notes=(run.failure.message.splitlines()[0],))
+            return run.diagnosis(
+                self,
+                f"{listed(named_devices) or 'two devices'} meet in {code(run.op.name if run.op else 'one call')}",
+                None,
+                notes=(run.failure.message.splitlines()[0],),
+            )
         chosen = blame(evidence, run.op, [side(evidence, n, t, "device", run.before) for n, t in kinds.values()], "device")
         wrong, right = chosen.side, chosen.others[0]
-        if right.tensor.device == "cpu" and wrong.tensor.device != "cpu":  # what moved is where the program wants to be; what stayed is to blame
+        if (
+            right.tensor.device == "cpu" and wrong.tensor.device != "cpu"
+        ):  # what moved is where the program wants to be; what stayed is to blame
             wrong, right = right, wrong
         return self._answer(run, wrong, right)
 
     def _answer(self, run: Reading, wrong: Side, right: Side) -> Diagnosis:
         owner = run.history.owner_of.get(wrong.tensor.id)
         cause = run.cause(wrong.decision)
-        notes = [f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)} on {wrong.tensor.device}, {code(right.name or 'the other')} is on {right.tensor.device}"]
+        notes = [
+            f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)} on {wrong.tensor.device}, {code(right.name or 'the other')} is on {right.tensor.device}"
+        ]
         if owner is not None:
-            notes.append(f"{code(wrong.name)} belongs to {named(run, owner[0])}, built at {place(owner[0].built[0])}" if owner[0].built else f"{code(wrong.name)} belongs to {named(run, owner[0])}")
+            notes.append(
+                f"{code(wrong.name)} belongs to {named(run, owner[0])}, built at {place(owner[0].built[0])}"
+                if owner[0].built
+                else f"{code(wrong.name)} belongs to {named(run, owner[0])}"
+            )
         moved = right.decision.span
         if moved is not None:
             notes.append(f"{code(right.name or 'the other')} has been on {right.tensor.device} since {place(moved)}")
         return run.diagnosis(
-            self, f"{code(wrong.name or 'one tensor')} is on {wrong.tensor.device} but {code(right.name or 'the other')} is on {right.tensor.device}", cause,
-            f"{wrong.tensor.device} was decided here", trail=run.trail(wrong.tensor, "device"), notes=notes, fixes=self._fixes(run, wrong, right),
+            self,
+            f"{code(wrong.name or 'one tensor')} is on {wrong.tensor.device} but {code(right.name or 'the other')} is on {right.tensor.device}",
+            cause,
+            f"{wrong.tensor.device} was decided here",
+            trail=run.trail(wrong.tensor, "device"),
+            notes=notes,
+            fixes=self._fixes(run, wrong, right),
             confidence=Confidence.CERTAIN if wrong.decision.op is not None or owner is not None else Confidence.LIKELY,
         )
 
@@ -78,11 +101,25 @@ class Mismatch(Family):
         fixes = self._register(run, wrong)
         op = wrong.decision.op
         there = f"{right.name}.device" if right.name.replace(".", "").replace("_", "").isalnum() else f'"{right.tensor.device}"'
-        if wrong.decision.how == "created" and op is not None and op.span is not None and op.span.function == run.raised.function and op.name != "from_numpy":
-            fixes.append(Fix(f"make {code(wrong.name or 'it')} on the same device", edits.set_keyword(run.sources, op.span, "device", there), "safe"))
+        if (
+            wrong.decision.how == "created"
+            and op is not None
+            and op.span is not None
+            and op.span.function == run.raised.function
+            and op.name != "from_numpy"
+        ):
+            fixes.append(
+                Fix(f"make {code(wrong.name or 'it')} on the same device", edits.set_keyword(run.sources, op.span, "device", there), "safe")
+            )
         operand = operand_of(run, wrong.tensor)
         if operand is not None and operand.span is not None:
-            fixes.append(Fix(f"move {code(operand.expression)} to the other's device", edits.append_method(run.sources, operand.span, f".to({there})"), "safe"))
+            fixes.append(
+                Fix(
+                    f"move {code(operand.expression)} to the other's device",
+                    edits.append_method(run.sources, operand.span, f".to({there})"),
+                    "safe",
+                )
+            )
         return fixes or [Fix(f"move {code(wrong.name or 'the tensor')} to {right.tensor.device}", (), "display-only")]
 
     def _register(self, run: Reading, wrong: Side) -> list[Fix]:
@@ -95,12 +132,15 @@ class Mismatch(Family):
         found = re.match(r"self\.(?P<name>\w+)\s*=\s*(?P<value>.+)$", text, re.DOTALL)
         if found is None or statement is None:
             return []
-        edit = edits.replace_text(run.sources.span_of(op.span.file, statement), f'self.register_buffer("{found["name"]}", {found["value"]})')
+        edit = edits.replace_text(
+            run.sources.span_of(op.span.file, statement), f'self.register_buffer("{found["name"]}", {found["value"]})'
+        )
         return [Fix(f"register {code(found['name'])} as a buffer, which moves with the module", edit, "safe")]
 
     examples = (
         Example(
-            {"scale.py": """\
+            {
+                "scale.py": """\
 import torch
 from torch import nn
 
@@ -118,12 +158,14 @@ class Scaled(nn.Module):
 device = torch.device("meta")  # stands for a GPU
 model = Scaled(4).to(device)
 print(model(torch.ones(2, 3, device=device)).shape)
-"""},
+"""
+            },
             says=("cpu", "meta", "gain", "register"),
             becomes='        self.register_buffer("gain", torch.ones(width))',
         ),
         Example(
-            {"mask.py": """import torch
+            {
+                "mask.py": """import torch
 from torch import nn
 
 
@@ -143,7 +185,8 @@ class Attend(nn.Module):
 
 net = Attend().to("meta")
 print(net(torch.ones(2, 5, 8, device="meta")).shape)
-"""},
+"""
+            },
             says=("cpu", "meta", "causal"),
         ),
     )

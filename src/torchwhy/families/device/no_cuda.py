@@ -17,6 +17,7 @@ for mps devices`; `invalid device ordinal`; older: `Cannot initialize CUDA witho
 
 Not to be confused with: `device.deserialize` (a file that was saved on a GPU), `device.mismatch`.
 """
+
 from __future__ import annotations
 
 import re
@@ -36,8 +37,12 @@ class NoCuda(Family):
     code = "TW0302"
     title = "the program asks for a GPU that is not there"
     triggers = (
-        Trigger(r"Torch not compiled with (?P<device>CUDA|XPU) enabled|not linked with support for (?P<other>\w+) devices|requires CUDA support"),
-        Trigger(r"Found no NVIDIA driver|No CUDA GPUs are available|Cannot (initialize|get) CUDA .*without ATen_cuda|no CUDA-capable device"),
+        Trigger(
+            r"Torch not compiled with (?P<device>CUDA|XPU) enabled|not linked with support for (?P<other>\w+) devices|requires CUDA support"
+        ),
+        Trigger(
+            r"Found no NVIDIA driver|No CUDA GPUs are available|Cannot (initialize|get) CUDA .*without ATen_cuda|no CUDA-capable device"
+        ),
         Trigger(r"has no attribute '_cuda_(setDevice|getDevice|init)|invalid device ordinal|Invalid device id"),
         Trigger(r"device type at start of device string: (?P<unknown>\w+)"),
     )
@@ -45,25 +50,52 @@ class NoCuda(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         groups = match.groupdict()
-        device = "cuda" if (groups.get("device") or "CUDA") == "CUDA" and not groups.get("other") else (groups.get("device") or groups["other"] or "").lower()
+        device = (
+            "cuda"
+            if (groups.get("device") or "CUDA") == "CUDA" and not groups.get("other")
+            else (groups.get("device") or groups["other"] or "").lower()
+        )
         chain = self._asked(run)
         cause = Cause(chain[-1].span, chain) if chain else Cause(run.raised)
         what = chain[-1].text if chain else run.frame.code if run.frame else ""
         if groups.get("unknown"):
-            return run.diagnosis(self, f"{code(groups['unknown'])} is no device that PyTorch knows", cause, "the device is named here", notes=("NVIDIA and AMD GPUs are both `cuda`",),
-                                 fixes=self._fixes(run, cause, "cuda", groups["unknown"]), confidence=Confidence.CERTAIN)
+            return run.diagnosis(
+                self,
+                f"{code(groups['unknown'])} is no device that PyTorch knows",
+                cause,
+                "the device is named here",
+                notes=("NVIDIA and AMD GPUs are both `cuda`",),
+                fixes=self._fixes(run, cause, "cuda", groups["unknown"]),
+                confidence=Confidence.CERTAIN,
+            )
         build = evidence.environment.torch or ""
-        reason = f"torch {build} is a build without CUDA" if "compiled" in match[0] or "cpu" in build else f"`torch.{device}.is_available()` is False here"
-        notes = [f"{reason}, so `{device}` can't be used on this machine; `torch.cuda.is_available()` says so beforehand", f"{code(what)} asks for it at {place(cause.span)}"]
+        reason = (
+            f"torch {build} is a build without CUDA"
+            if "compiled" in match[0] or "cpu" in build
+            else f"`torch.{device}.is_available()` is False here"
+        )
+        notes = [
+            f"{reason}, so `{device}` can't be used on this machine; `torch.cuda.is_available()` says so beforehand",
+            f"{code(what)} asks for it at {place(cause.span)}",
+        ]
         if cause.span.line != run.raised.line:
             notes.append(f"it was used at {place(run.raised)}: {code(run.frame.code if run.frame else '')}")
-        return run.diagnosis(self, f"{code(what)} asks for `{device}`, which is not available here", cause, f"{device} is asked for here", notes=notes,
-                             fixes=self._fixes(run, cause, device, device), confidence=Confidence.CERTAIN if chain or ".cuda(" in what else Confidence.LIKELY)
+        return run.diagnosis(
+            self,
+            f"{code(what)} asks for `{device}`, which is not available here",
+            cause,
+            f"{device} is asked for here",
+            notes=notes,
+            fixes=self._fixes(run, cause, device, device),
+            confidence=Confidence.CERTAIN if chain or ".cuda(" in what else Confidence.LIKELY,
+        )
 
     def _asked(self, run: Reading) -> tuple[Origin, ...]:
         """From the device argument of the failing call (or of one around it) to the literal that names the device."""
         for number, span in enumerate(run.calls[:4]):
-            given: list[Expression] = sorted(run.sources.arguments(span), key=lambda e: e.keyword not in ("device", "map_location", "device_ids"))
+            given: list[Expression] = sorted(
+                run.sources.arguments(span), key=lambda e: e.keyword not in ("device", "map_location", "device_ids")
+            )
             for expression in given:
                 chain = origins(run.sources, expression.span, run.calls[number:])
                 deciding = next((i for i in range(len(chain) - 1, -1, -1) if _GPU.search(chain[i].text) and chain[i].form != "name"), None)
@@ -85,13 +117,16 @@ class NoCuda(Family):
             imports = edits.add_import(run.sources, cause.span.file, "import torch")
             return [Fix(title, (*edits.replace_text(span, value), *imports), "safe")]
         if (moved := re.search(r"\.cuda\(\)$", text)) is not None and "\n" not in text:
-            span = Span(cause.span.file, cause.span.end_line, cause.span.end_column - len(moved[0]), cause.span.end_line, cause.span.end_column)
+            span = Span(
+                cause.span.file, cause.span.end_line, cause.span.end_column - len(moved[0]), cause.span.end_line, cause.span.end_column
+            )
             return [Fix(title, edits.replace_text(span, '.to("cuda" if torch.cuda.is_available() else "cpu")'), "safe")]
         return [Fix(f"choose the device by `torch.{device}.is_available()`", (), "display-only")]
 
     examples = (
         Example(
-            {"train.py": """\
+            {
+                "train.py": """\
 import torch
 from torch import nn
 from settings import CONFIG
@@ -99,22 +134,26 @@ from settings import CONFIG
 model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
 model.to(CONFIG["device"])
 print(model(torch.ones(2, 3, device=CONFIG["device"])).shape)
-""", "settings.py": """\
+""",
+                "settings.py": """\
 CONFIG = {
     "lr": 1e-3,
     "device": "cuda",  #~ cause
 }
-"""},
+""",
+            },
             says=("cuda", "is_available", "settings.py"),
         ),
         Example(
-            {"move.py": """\
+            {
+                "move.py": """\
 import torch
 from torch import nn
 
 net = nn.Linear(3, 4).cuda()  #~ cause
 print(net.weight.device.type != "")
-"""},
+"""
+            },
             says=("cuda", "is_available"),
             becomes='net = nn.Linear(3, 4).to("cuda" if torch.cuda.is_available() else "cpu")',
         ),

@@ -16,6 +16,7 @@ Messages: `can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to
 
 Not to be confused with: `autograd.numpy` (a tensor that requires grad).
 """
+
 from __future__ import annotations
 
 import re
@@ -47,20 +48,38 @@ class Numpy(Family):
         tensor = run.tensor("input", "self")
         name = run.name("input") if tensor is not None else ""
         what, method, decided = (
-            (f"is on {groups['device']}", ".cpu()", "device") if "device" in groups else (f"is {groups['layout'].lower()}", ".to_dense()", "layout") if "layout" in groups
+            (f"is on {groups['device']}", ".cpu()", "device")
+            if "device" in groups
+            else (f"is {groups['layout'].lower()}", ".to_dense()", "layout")
+            if "layout" in groups
             else ("is bfloat16", ".float()", "dtype")
         )
         if tensor is None:
-            return run.diagnosis(self, f"a tensor that {what} is handed to NumPy", run.raised, fixes=[Fix(f"call `{method}` before `.numpy()`", (), "display-only")])
+            return run.diagnosis(
+                self,
+                f"a tensor that {what} is handed to NumPy",
+                run.raised,
+                fixes=[Fix(f"call `{method}` before `.numpy()`", (), "display-only")],
+            )
         decision = run.decided(tensor, decided)  # type: ignore[arg-type]
         notes = [f"{code(name)} is {tensor_text(tensor)}; NumPy holds dense arrays in the CPU's memory and has no bfloat16"]
         if decision.span is not None:
             notes.append(f"it {what} since {place(decision.span)}")
         operand = run.operand("input")
-        edit = edits.append_method(run.sources, operand.span, method) if operand is not None and operand.span is not None and groups.get("device") != "meta" else ()
+        edit = (
+            edits.append_method(run.sources, operand.span, method)
+            if operand is not None and operand.span is not None and groups.get("device") != "meta"
+            else ()
+        )
         return run.diagnosis(
-            self, f"{code(name)} {what} and can't become a NumPy array", run.raised, "NumPy is asked for here", trail=run.trail(tensor, decided), notes=notes,  # type: ignore[arg-type]
-            fixes=[Fix(f"call `{method}` first", edit, "safe") if edit else Fix("make the tensor on a real device", (), "display-only")], confidence=Confidence.CERTAIN,
+            self,
+            f"{code(name)} {what} and can't become a NumPy array",
+            run.raised,
+            "NumPy is asked for here",
+            trail=run.trail(tensor, decided),
+            notes=notes,  # type: ignore[arg-type]
+            fixes=[Fix(f"call `{method}` first", edit, "safe") if edit else Fix("make the tensor on a real device", (), "display-only")],
+            confidence=Confidence.CERTAIN,
         )
 
     def _from_array(self, run: Reading, groups: dict[str, str]) -> Diagnosis:
@@ -72,16 +91,36 @@ class Numpy(Family):
         cause = Cause(made.span, chain) if made is not None else Cause(run.raised)
         if "stride" in groups:
             fix = edits.append_method(run.sources, given.span, ".copy()") if given is not None else ()
-            return run.diagnosis(self, f"{code(name)} has a negative stride, which a tensor can't have", cause, "flipped here", fixes=[Fix("copy the flipped array", fix, "safe")],
-                                 notes=(f"a slice such as `[::-1]` or `np.flip` makes a view with a negative stride; {code(name)} is used at {place(run.raised)}",), confidence=Confidence.CERTAIN)
+            return run.diagnosis(
+                self,
+                f"{code(name)} has a negative stride, which a tensor can't have",
+                cause,
+                "flipped here",
+                fixes=[Fix("copy the flipped array", fix, "safe")],
+                notes=(
+                    f"a slice such as `[::-1]` or `np.flip` makes a view with a negative stride; {code(name)} is used at {place(run.raised)}",
+                ),
+                confidence=Confidence.CERTAIN,
+            )
         kind = groups["array"].rstrip("_")
-        notes = (f"{code(name)} has NumPy's dtype {kind}: tensors hold numbers and bools only", "rows of different lengths, text or None make such an array" if kind == "object" else "")
-        return run.diagnosis(self, f"{code(name)} is a NumPy array of {kind}, not of numbers", cause, "the array is made here", notes=notes,
-                             fixes=[Fix("make an array of numbers, all rows of one length", (), "display-only")], confidence=Confidence.LIKELY)
+        notes = (
+            f"{code(name)} has NumPy's dtype {kind}: tensors hold numbers and bools only",
+            "rows of different lengths, text or None make such an array" if kind == "object" else "",
+        )
+        return run.diagnosis(
+            self,
+            f"{code(name)} is a NumPy array of {kind}, not of numbers",
+            cause,
+            "the array is made here",
+            notes=notes,
+            fixes=[Fix("make an array of numbers, all rows of one length", (), "display-only")],
+            confidence=Confidence.LIKELY,
+        )
 
     examples = (
         Example(
-            {"evaluate.py": """\
+            {
+                "evaluate.py": """\
 import torch
 from torch import nn
 
@@ -90,12 +129,14 @@ with torch.no_grad():
     scores = model(torch.ones(2, 4, dtype=torch.bfloat16))
 best = scores.numpy().argmax(1)  #~ cause
 print(best.shape)
-"""},
+"""
+            },
             says=("bfloat16", "scores", ".float()"),
             becomes="best = scores.float().numpy().argmax(1)",
         ),
         Example(
-            {"flip.py": """\
+            {
+                "flip.py": """\
 import numpy as np
 import torch
 
@@ -107,7 +148,8 @@ def augment(picture):
 picture = np.ones((4, 4), dtype=np.float32)
 flipped = augment(picture)
 print(torch.from_numpy(flipped).sum().item())
-"""},
+"""
+            },
             says=("negative", "copy", "flipped"),
         ),
     )

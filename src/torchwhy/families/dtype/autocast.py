@@ -17,6 +17,7 @@ torch.nn.BCELoss are unsafe to autocast`.
 
 Not to be confused with: `dtype.mismatch` and `dtype.inplace-cast`, without autocast.
 """
+
 from __future__ import annotations
 
 import re
@@ -37,7 +38,9 @@ class Autocast(Family):
     code = "TW0206"
     title = "autocast's lower precision meets a float32 tensor"
     triggers = (
-        Trigger(r"dtypes? match|same dtype|to be equal to src\.dtype|same scalar type|expected scalar type|should be the same|can't be cast|does not match weight dtype"),
+        Trigger(
+            r"dtypes? match|same dtype|to be equal to src\.dtype|same scalar type|expected scalar type|should be the same|can't be cast|does not match weight dtype"
+        ),
         Trigger(r"unsafe to autocast"),
     )
     rank = 3
@@ -52,25 +55,44 @@ class Autocast(Family):
         high = next(((n, t) for n, t in run.tensors if t.dtype in ("float32", "float64")), None)
         if low is None or high is None:
             return None
-        made_under = next((op for op in reversed(path(evidence, low[1], "dtype", run.before, 60)) if op.autocast and any(t.id == low[1].id for t in op.outputs)), None)
+        made_under = next(
+            (
+                op
+                for op in reversed(path(evidence, low[1], "dtype", run.before, 60))
+                if op.autocast and any(t.id == low[1].id for t in op.outputs)
+            ),
+            None,
+        )
         lowered = run.decided(low[1], "dtype")
         caster = lowered.op if lowered.op is not None and lowered.op.autocast else made_under
         if run.op.autocast is None and caster is None:
             return None
-        return self._answer(run, low, high, caster.autocast if caster is not None else run.op.autocast, place(caster.span) if caster is not None else "")
+        return self._answer(
+            run, low, high, caster.autocast if caster is not None else run.op.autocast, place(caster.span) if caster is not None else ""
+        )
 
-    def _answer(self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts], cast_to: str | None, cast_at: str) -> Diagnosis:
+    def _answer(
+        self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts], cast_to: str | None, cast_at: str
+    ) -> Diagnosis:
         decision = run.decided(high[1], "dtype")
         cause = run.dtype_cause(decision)
         low_name, high_name = low[0] or "the result", high[0] or "the other"
         region = next((r for span in run.calls if (r := with_around(run.sources, span, ("autocast",))) is not None), None)
-        notes = [f"{code(low_name)} is {tensor_text(low[1])}, {code(high_name)} is {tensor_text(high[1])}",
-                 f"autocast ({cast_to}) made {code(low_name)} {low[1].dtype}" + (f" at {cast_at}" if cast_at else "")]
+        notes = [
+            f"{code(low_name)} is {tensor_text(low[1])}, {code(high_name)} is {tensor_text(high[1])}",
+            f"autocast ({cast_to}) made {code(low_name)} {low[1].dtype}" + (f" at {cast_at}" if cast_at else ""),
+        ]
         if region is not None:
             notes.append(f"the autocast region begins at {place(region.span)}")
         return run.diagnosis(
-            self, f"{code(high_name)} is {high[1].dtype} but autocast made {code(low_name)} {low[1].dtype}", cause, f"{high[1].dtype} is chosen here",
-            trail=run.trail(low[1], "dtype"), notes=notes, fixes=self._fixes(run, low, high), confidence=Confidence.CERTAIN if decision.op else Confidence.LIKELY,
+            self,
+            f"{code(high_name)} is {high[1].dtype} but autocast made {code(low_name)} {low[1].dtype}",
+            cause,
+            f"{high[1].dtype} is chosen here",
+            trail=run.trail(low[1], "dtype"),
+            notes=notes,
+            fixes=self._fixes(run, low, high),
+            confidence=Confidence.CERTAIN if decision.op else Confidence.LIKELY,
         )
 
     def _fixes(self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts]) -> list[Fix]:
@@ -80,20 +102,39 @@ class Autocast(Family):
         source = next((t for t in (low[0].split("[")[0].split(".t()")[0],) if t.isidentifier()), "")
         same_function = made.op is not None and made.op.span is not None and made.op.span.function == run.raised.function
         if made.how == "created" and made.op is not None and made.op.span is not None and source and same_function:
-            fixes.append(Fix(f"make {code(high[0])} with the dtype of {code(source)}", edits.set_keyword(run.sources, made.op.span, "dtype", f"{source}.dtype"), "safe"))
+            fixes.append(
+                Fix(
+                    f"make {code(high[0])} with the dtype of {code(source)}",
+                    edits.set_keyword(run.sources, made.op.span, "dtype", f"{source}.dtype"),
+                    "safe",
+                )
+            )
         if operand is not None and operand.span is not None and high[0].isidentifier():
-            fixes.append(Fix(f"convert {code(operand.expression)} to the dtype of {code(high[0])}", edits.append_method(run.sources, operand.span, f".to({high[0]}.dtype)"), "safe"))
+            fixes.append(
+                Fix(
+                    f"convert {code(operand.expression)} to the dtype of {code(high[0])}",
+                    edits.append_method(run.sources, operand.span, f".to({high[0]}.dtype)"),
+                    "safe",
+                )
+            )
         return fixes or [Fix(f"make {code(high[0])} {low[1].dtype}, or convert {code(low[0])} to {high[1].dtype}", (), "display-only")]
 
     def _unsafe(self, run: Reading) -> Diagnosis:
         name = code(run.op.name if run.op is not None else "binary_cross_entropy")
-        return run.diagnosis(self, f"{name} of probabilities is unsafe under autocast", run.raised, "called in an autocast region",
-                             notes=("under autocast the sigmoid before it loses precision; `binary_cross_entropy_with_logits` takes the scores themselves",),
-                             fixes=(Fix("use `binary_cross_entropy_with_logits` on the scores and drop the sigmoid", (), "display-only"),), confidence=Confidence.CERTAIN)
+        return run.diagnosis(
+            self,
+            f"{name} of probabilities is unsafe under autocast",
+            run.raised,
+            "called in an autocast region",
+            notes=("under autocast the sigmoid before it loses precision; `binary_cross_entropy_with_logits` takes the scores themselves",),
+            fixes=(Fix("use `binary_cross_entropy_with_logits` on the scores and drop the sigmoid", (), "display-only"),),
+            confidence=Confidence.CERTAIN,
+        )
 
     examples = (
         Example(
-            {"grid.py": """\
+            {
+                "grid.py": """\
 import torch
 from torch import nn
 
@@ -115,12 +156,17 @@ model = Grid()
 with torch.autocast("cpu", dtype=torch.bfloat16):
     board = model(torch.randn(4, 3), torch.tensor([1, 5, 6, 9]))
 print(board.float().sum().item() == 0)
-"""},
+"""
+            },
             says=("bfloat16", "float32", "autocast", "board", "features"),
             becomes="        board = torch.zeros(self.width, 16, dtype=features.dtype)",
         ),
     )
     near_misses = (
-        NearMiss({"ok.py": "import torch\nwith torch.autocast('cpu', dtype=torch.bfloat16):\n    print((torch.nn.Linear(2, 2)(torch.ones(1, 2)) + torch.ones(1, 2)).dtype)\n"}),
+        NearMiss(
+            {
+                "ok.py": "import torch\nwith torch.autocast('cpu', dtype=torch.bfloat16):\n    print((torch.nn.Linear(2, 2)(torch.ones(1, 2)) + torch.ones(1, 2)).dtype)\n"
+            }
+        ),
         NearMiss({"half.py": "import torch\ntorch.nn.Linear(2, 2)(torch.ones(1, 2).double())\n"}, belongs_to="dtype.mismatch"),
     )

@@ -17,6 +17,7 @@ tensor`; `masked_fill only supports boolean masks`; older: `gather(): Expected d
 
 Not to be confused with: `shape.index-range`, `shape.embedding-range` (integers that are too large), `dtype.loss-target`.
 """
+
 from __future__ import annotations
 
 import re
@@ -34,7 +35,9 @@ class Index(Family):
     code = "TW0203"
     title = "an index or a mask has a dtype that can't index"
     triggers = (
-        Trigger(r"argument #\d 'indices' to have one of the following scalar types: (?P<want>[\w, ]+); but got (?:torch\.)?(?:cuda\.)?(?P<got>\w+?)(Tensor|Type)? instead"),
+        Trigger(
+            r"argument #\d 'indices' to have one of the following scalar types: (?P<want>[\w, ]+); but got (?:torch\.)?(?:cuda\.)?(?P<got>\w+?)(Tensor|Type)? instead"
+        ),
         Trigger(r"tensors used as indices must be (?P<want>[\w, ]+?) tensors"),
         Trigger(r"Expected dtype int\d+(?:(?:/| or )int\d+)? for index(?: but got: (?P<got>\w+))?"),
         Trigger(r"one_hot is only applicable to index tensor"),
@@ -65,24 +68,37 @@ class Index(Family):
             notes.append(f"{code(made.name)} at {place(made.span)} made it {index.dtype}")
         where = named(run, run.layer) if run.layer is not None else call
         return run.diagnosis(
-            self, f"{code(name)} is {index.dtype} but {where} wants {'a bool mask' if is_mask else 'integers'}", cause, f"{index.dtype} from here on", notes=notes,
-            trail=run.trail(index, "dtype"), fixes=conversion_fixes(run, index, decision, cause, wanted),
+            self,
+            f"{code(name)} is {index.dtype} but {where} wants {'a bool mask' if is_mask else 'integers'}",
+            cause,
+            f"{index.dtype} from here on",
+            notes=notes,
+            trail=run.trail(index, "dtype"),
+            fixes=conversion_fixes(run, index, decision, cause, wanted),
             confidence=Confidence.CERTAIN if made is not None else Confidence.LIKELY,
         )
 
     def _index(self, run: Reading, is_mask: bool) -> TensorFacts | None:
         """The operand to blame: by its parameter name, else the only one that can't index."""
-        wrong = [(o.parameter, t) for o in run.operands for n, t in run.tensors if t in tensors_in(o.value) and t.dtype not in ("int64", "bool", "uint8")]
+        wrong = [
+            (o.parameter, t)
+            for o in run.operands
+            for n, t in run.tensors
+            if t in tensors_in(o.value) and t.dtype not in ("int64", "bool", "uint8")
+        ]
         for parameter in _PARAMETERS:
             for name, tensor in wrong:
-                if name.startswith(parameter) and not (parameter == "input" and run.op is not None and run.op.name not in ("embedding", "one_hot", "embedding_bag")):
+                if name.startswith(parameter) and not (
+                    parameter == "input" and run.op is not None and run.op.name not in ("embedding", "one_hot", "embedding_bag")
+                ):
                     return tensor
         rest = [t for _, t in wrong[1:]]
         return rest[0] if len(rest) == 1 else None
 
     examples = (
         Example(
-            {"model.py": """\
+            {
+                "model.py": """\
 import torch
 from torch import nn
 
@@ -99,17 +115,20 @@ class Buckets(nn.Module):
 
 
 print(Buckets()(torch.randint(0, 100, (5,))).shape)
-"""},
+"""
+            },
             says=("float32", "table", "bucket", "int64"),
         ),
         Example(
-            {"pick.py": """\
+            {
+                "pick.py": """\
 import torch
 
 scores = torch.randn(4, 6)
 actions = torch.Tensor([1, 0, 5, 2])  #~ cause
 print(scores.gather(1, actions.unsqueeze(1)).sum().item())
-"""},
+"""
+            },
             says=("float32", "actions", "gather"),
         ),
     )
@@ -117,4 +136,3 @@ print(scores.gather(1, actions.unsqueeze(1)).sum().item())
         NearMiss({"ok.py": "import torch\nprint(torch.ones(3)[torch.tensor([True, False, True])].sum())\n"}),
         NearMiss({"far.py": "import torch\ntorch.nn.Embedding(3, 2)(torch.tensor([5]))\n"}, belongs_to="shape.embedding-range"),
     )
-

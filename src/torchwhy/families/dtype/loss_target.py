@@ -18,6 +18,7 @@ Float`, `Expected object of scalar type Long but got scalar type Float for argum
 
 Not to be confused with: `shape.loss-target` (the target's shape), `dtype.mismatch` (a layer's input).
 """
+
 from __future__ import annotations
 
 import re
@@ -29,9 +30,28 @@ from ...reason.reading import Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
 _CLASSES = ("cross_entropy", "nll_loss", "nll_loss2d", "multi_margin_loss", "multilabel_margin_loss")
-_VALUES = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss",
-           "gaussian_nll_loss", "soft_margin_loss", "multilabel_soft_margin_loss", "margin_ranking_loss", "hinge_embedding_loss", "cosine_embedding_loss")
-_MODULES = {"CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy_with_logits"}
+_VALUES = (
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "soft_margin_loss",
+    "multilabel_soft_margin_loss",
+    "margin_ranking_loss",
+    "hinge_embedding_loss",
+    "cosine_embedding_loss",
+)
+_MODULES = {
+    "CrossEntropyLoss": "cross_entropy",
+    "NLLLoss": "nll_loss",
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+}
 
 
 class LossTarget(Family):
@@ -72,8 +92,13 @@ class LossTarget(Family):
         if decision.op is not None and decision.op.name == "from_numpy":
             notes.append(f"`from_numpy` at {place(decision.op.span)} keeps NumPy's dtype, {target.dtype}")
         return run.diagnosis(
-            self, f"the target {code(name)} is {target.dtype}, {code(loss)} wants {wanted}", cause, f"{target.dtype} from here on", notes=notes,
-            trail=run.trail(target, "dtype"), fixes=conversion_fixes(run, target, decision, cause, wanted),
+            self,
+            f"the target {code(name)} is {target.dtype}, {code(loss)} wants {wanted}",
+            cause,
+            f"{target.dtype} from here on",
+            notes=notes,
+            trail=run.trail(target, "dtype"),
+            fixes=conversion_fixes(run, target, decision, cause, wanted),
             confidence=Confidence.CERTAIN if decision.op is not None else Confidence.LIKELY,
         )
 
@@ -86,11 +111,14 @@ class LossTarget(Family):
     def _from_text(self, run: Reading, loss: str, match: re.Match[str]) -> Diagnosis:
         wanted = dtype_name(match.groupdict().get("want") or "Long")
         got = dtype_name(match["got"])
-        return run.diagnosis(self, f"the target is {got}, {code(loss)} wants {wanted}", None, notes=(f"{code(loss)} was called at {place(run.raised)}",))
+        return run.diagnosis(
+            self, f"the target is {got}, {code(loss)} wants {wanted}", None, notes=(f"{code(loss)} was called at {place(run.raised)}",)
+        )
 
     examples = (
         Example(
-            {"train.py": """\
+            {
+                "train.py": """\
 import torch
 from torch import nn
 from labels import read
@@ -100,7 +128,8 @@ criterion = nn.CrossEntropyLoss()
 for classes in read().split(4):
     loss = criterion(net(torch.randn(4, 6)), classes)
     loss.backward()
-""", "labels.py": """\
+""",
+                "labels.py": """\
 import numpy as np
 import torch
 
@@ -108,19 +137,22 @@ import torch
 def read():
     column = np.array(["1", "0", "2", "1", "0", "0", "2", "1"]).astype(np.int32)  #~ cause
     return torch.from_numpy(column)
-"""},
+""",
+            },
             says=("int32", "int64", "classes", "cross_entropy"),
             becomes='    column = np.array(["1", "0", "2", "1", "0", "0", "2", "1"]).astype(np.int64)',
         ),
         Example(
-            {"train.py": """\
+            {
+                "train.py": """\
 import torch
 import torch.nn.functional as F
 
 scores = torch.randn(8, requires_grad=True)
 clicked = torch.randint(0, 2, (8,))  #~ cause
 F.binary_cross_entropy_with_logits(scores, clicked).backward()
-"""},
+"""
+            },
             says=("int64", "float32", "clicked"),
         ),
     )

@@ -19,6 +19,7 @@ older: `Expected object of scalar type Float but got scalar type Double for argu
 
 Not to be confused with: `dtype.loss-target`, `dtype.index` (what a target or an index must be) and `dtype.autocast`.
 """
+
 from __future__ import annotations
 
 import re
@@ -31,7 +32,9 @@ from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
 _LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
-_DTYPE_WORD = re.compile(r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b")
+_DTYPE_WORD = re.compile(
+    r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b"
+)
 
 
 class Mismatch(Family):
@@ -54,7 +57,9 @@ class Mismatch(Family):
         if len(kinds) < 2:
             words = list(dict.fromkeys(dtype_name(word) for word in _DTYPE_WORD.findall(run.failure.message)))
             call = code(run.op.name) if run.op is not None else "one call"
-            return run.diagnosis(self, f"{' and '.join(words[:2]) or 'different dtypes'} meet in {call}", None, notes=(run.failure.message.splitlines()[0],))
+            return run.diagnosis(
+                self, f"{' and '.join(words[:2]) or 'different dtypes'} meet in {call}", None, notes=(run.failure.message.splitlines()[0],)
+            )
         chosen = blame(evidence, run.op, [side(evidence, name, t, "dtype", run.before) for name, t in kinds.values()], "dtype")
         return self._answer(run, chosen.side, chosen.others[0])
 
@@ -62,7 +67,9 @@ class Mismatch(Family):
         layer = run.layer
         other = named(run, layer) if layer is not None else code(right.name or "the other")
         cause = run.dtype_cause(wrong.decision)
-        notes = [f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"]
+        notes = [
+            f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"
+        ]
         if layer is not None and layer.built:
             notes.append(f"{named(run, layer)} was built at {place(layer.built[0])} with {right.tensor.dtype} parameters")
         made = wrong.decision.op
@@ -71,14 +78,20 @@ class Mismatch(Family):
         elif wrong.decision.how == "op" and made is not None and wrong.decision.before is not None:
             notes.append(f"{code(made.name)} at {place(made.span)} made it {wrong.tensor.dtype} from {wrong.decision.before.dtype}")
         return run.diagnosis(
-            self, f"{code(wrong.name or 'the data')} is {wrong.tensor.dtype} but {other} is {right.tensor.dtype}", cause, f"{wrong.tensor.dtype} from here on",
-            trail=run.trail(wrong.tensor, "dtype"), notes=notes, fixes=conversion_fixes(run, wrong.tensor, wrong.decision, cause, right.tensor.dtype),
+            self,
+            f"{code(wrong.name or 'the data')} is {wrong.tensor.dtype} but {other} is {right.tensor.dtype}",
+            cause,
+            f"{wrong.tensor.dtype} from here on",
+            trail=run.trail(wrong.tensor, "dtype"),
+            notes=notes,
+            fixes=conversion_fixes(run, wrong.tensor, wrong.decision, cause, right.tensor.dtype),
             confidence=Confidence.CERTAIN if made is not None else Confidence.LIKELY,
         )
 
     examples = (
         Example(
-            {"train.py": """\
+            {
+                "train.py": """\
 import torch
 from torch import nn
 from data import load
@@ -87,7 +100,8 @@ model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
 features, price = load(16)
 loss = nn.functional.mse_loss(model(features), price)
 loss.backward()
-""", "data.py": """\
+""",
+                "data.py": """\
 import numpy as np
 import torch
 
@@ -96,12 +110,14 @@ def load(rows):
     table = np.random.default_rng(0).normal(size=(rows, 4))
     features = torch.from_numpy(table)  #~ cause
     return features, torch.zeros(rows, 1)
-"""},
+""",
+            },
             says=("float64", "float32", "model.0", "features", "from_numpy"),
             becomes="    features = torch.from_numpy(table).float()",
         ),
         Example(
-            {"detect.py": """\
+            {
+                "detect.py": """\
 import torch
 from torch import nn
 
@@ -117,11 +133,15 @@ class Head(nn.Module):
 
 
 print(Head(3)(torch.ones(2, 3, 9, dtype=torch.uint8)).sum().item())
-"""},
+"""
+            },
             says=("float64", "float32", "score", "signal"),
         ),
     )
     near_misses = (
         NearMiss({"train.py": "import torch\nprint((torch.ones(2) + torch.ones(2, dtype=torch.int64)).dtype)\n"}),
-        NearMiss({"train.py": "import torch\ntorch.nn.functional.cross_entropy(torch.ones(2, 3), torch.ones(2))\n"}, belongs_to="dtype.loss-target"),
+        NearMiss(
+            {"train.py": "import torch\ntorch.nn.functional.cross_entropy(torch.ones(2, 3), torch.ones(2))\n"},
+            belongs_to="dtype.loss-target",
+        ),
     )

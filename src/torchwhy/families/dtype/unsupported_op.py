@@ -18,6 +18,7 @@ input. Got Long`; older: `"addmm_impl_cpu_" not implemented for 'Half'`, `mean i
 
 Not to be confused with: `dtype.mismatch` (two dtypes meet), `dtype.loss-target`, `dtype.index`.
 """
+
 from __future__ import annotations
 
 import re
@@ -49,19 +50,30 @@ class UnsupportedOp(Family):
         op = run.op.name if run.op is not None else (groups.get("kernel") or "the op").lower()
         tensor = next((t for _, t in run.tensors if t.dtype == got), None) or (run.tensors[0][1] if run.tensors and not got else None)
         if tensor is None:
-            return run.diagnosis(self, f"{code(op)} has no kernel for {got or 'this dtype'}", None, notes=(run.failure.message.splitlines()[0],))
+            return run.diagnosis(
+                self, f"{code(op)} has no kernel for {got or 'this dtype'}", None, notes=(run.failure.message.splitlines()[0],)
+            )
         name = run.name_of(tensor) or "the input"
         decision = run.decided(tensor, "dtype")
         cause = run.dtype_cause(decision)
-        wanted = "float32" if tensor.dtype not in ("float16", "bfloat16", "float32", "float64") or tensor.dtype in ("float16", "bfloat16") else "int64"
+        wanted = (
+            "float32"
+            if tensor.dtype not in ("float16", "bfloat16", "float32", "float64") or tensor.dtype in ("float16", "bfloat16")
+            else "int64"
+        )
         notes = [f"{code(name)} is {tensor_text(tensor)}; {self._what_it_takes(op, tensor)}"]
         if run.layer is not None:
             notes.append(f"the call is made by {named(run, run.layer)} ({run.layer.kind})")
         if decision.how == "op" and decision.op is not None and decision.before is not None and decision.before.dtype != tensor.dtype:
             notes.append(f"{code(decision.op.name)} at {place(decision.op.span)} made {decision.before.dtype} into {tensor.dtype}")
         return run.diagnosis(
-            self, f"{code(op)} has no kernel for {tensor.dtype}, and {code(name)} is {tensor.dtype}", cause, f"{tensor.dtype} from here on",
-            trail=run.trail(tensor, "dtype"), notes=notes, fixes=self._fixes(run, op, tensor, wanted) or conversion_fixes(run, tensor, decision, cause, wanted),
+            self,
+            f"{code(op)} has no kernel for {tensor.dtype}, and {code(name)} is {tensor.dtype}",
+            cause,
+            f"{tensor.dtype} from here on",
+            trail=run.trail(tensor, "dtype"),
+            notes=notes,
+            fixes=self._fixes(run, op, tensor, wanted) or conversion_fixes(run, tensor, decision, cause, wanted),
             confidence=Confidence.CERTAIN if decision.op is not None else Confidence.LIKELY,
         )
 
@@ -85,7 +97,8 @@ class UnsupportedOp(Family):
 
     examples = (
         Example(
-            {"stats.py": """\
+            {
+                "stats.py": """\
 import torch
 
 
@@ -99,18 +112,21 @@ class Pictures:
 
 
 print(Pictures(4).channel_means().shape)
-"""},
+"""
+            },
             says=("mean", "uint8", "flat"),
         ),
         Example(
-            {"mask.py": """\
+            {
+                "mask.py": """\
 import torch
 
 tokens = torch.tensor([[5, 3, 0], [7, 0, 0]])
 padding = tokens == 0  #~ cause
 keep = 1 - padding
 print((tokens * keep).sum().item())
-"""},
+"""
+            },
             says=("bool", "padding"),
         ),
     )

@@ -1,0 +1,110 @@
+"""The GPU's memory is full.
+
+Erroneous code (TW0502):
+
+```python
+{example}
+```
+
+Why: the numbers in the message tell which of four things it is: one request that is larger than the GPU; many that add up (weights, gradients, optimizer state, and
+the activations that backward needs); memory held by another process; or free memory cut into pieces too small for the request (reserved but unallocated).
+Growing from step to step means that something keeps the graphs of earlier steps alive.
+
+Fix: what the numbers say: a smaller batch or activation checkpointing when allocations fill the card, `.item()` or `.detach()` on what is kept across steps,
+`with torch.no_grad()` in evaluation, ending the other process, or `PYTORCH_ALLOC_CONF=expandable_segments:True` for fragmentation.
+
+Messages: `CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.65 GiB of which 1.2 GiB is free.`; older: `CUDA out of memory. Tried to allocate
+20.00 MiB (GPU 0; 7.79 GiB total capacity; 6.51 GiB already allocated; 17.44 MiB free; 6.61 GiB reserved in total by PyTorch)`; `HIP out of memory`.
+
+Not to be confused with: `memory.cpu`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...family import Example, Family, NearMiss, Trigger
+from ...model import Confidence, Diagnosis, Evidence, Fix
+from ...reason.memory import MemoryNumbers, memory_numbers
+from ...reason.reading import reading
+from ...reason.wording import bytes_text, code, tensor_text
+
+
+class Cuda(Family):
+    code = "TW0502"
+    title = "the GPU's memory is full"
+    triggers = (Trigger(r"(?P<kind>CUDA|HIP|XPU|MPS)(?: backend)? out of memory"),)
+
+    def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
+        run = reading(evidence)
+        memory = memory_numbers(run.failure.message) or MemoryNumbers()
+        tried, total, free = memory.tried, memory.total, memory.free
+        kind, why = _judge(memory)
+        notes = [why, *(f"{code(n or 'an operand')} is {tensor_text(t)}" for n, t in run.tensors[:2])]
+        notes.append(
+            ", ".join(
+                f"{name.removesuffix('_bytes').replace('idle', 'reserved but unallocated').replace('foreign', 'held by other processes')} {bytes_text(value)}"
+                for name, value in memory.known().items()
+            )
+        )
+        op = f"{code(run.op.name)} asks for" if run.op is not None else "the program asks for"
+        headline = (
+            f"{op} {bytes_text(tried)} and {bytes_text(free)} of {bytes_text(total)} is free"
+            if None not in (tried, free, total)
+            else f"{match['kind']} memory is full"
+        )
+        return run.diagnosis(
+            self,
+            headline,
+            run.raised,
+            "the request that did not fit",
+            notes=notes,
+            fixes=[Fix(_REMEDY[kind], (), "display-only")],
+            confidence=Confidence.LIKELY if kind != "unknown" else Confidence.POSSIBLE,
+        )
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+
+
+def attend(scores):
+    # what a GPU of 24 GiB says to a request that does not fit
+    raise torch.cuda.OutOfMemoryError(  #~ cause
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.65 GiB of which 1.20 GiB is free. Including non-PyTorch memory, this process "
+        "has 22.44 GiB memory in use. Of the allocated memory 21.50 GiB is allocated by PyTorch, and 500.00 MiB is reserved by PyTorch but unallocated."
+    )
+
+
+attend(torch.zeros(2))
+"""
+            },
+            says=("2.0 GiB", "23.6 GiB", "21.5 GiB", "500 MiB"),
+        ),
+    )
+    near_misses = (NearMiss({"ok.py": "import torch\nprint(torch.zeros(3).sum().item())\n"}),)
+
+
+_REMEDY = {
+    "too-large": "make this one tensor smaller: it does not fit in the whole GPU",
+    "others": "end the other process that holds the memory, or choose another GPU",
+    "fragmented": "set PYTORCH_ALLOC_CONF=expandable_segments:True, or keep the sizes of batches alike",
+    "full": "use a smaller batch, or activation checkpointing for the largest block",
+    "unknown": "look at the allocations by `torch.cuda.memory_summary()` before this line",
+}
+
+
+def _judge(memory: MemoryNumbers) -> tuple[str, str]:
+    """Which of the four it is, and the sentence that says why."""
+    tried, total, allocated, idle, foreign = memory.tried, memory.total, memory.allocated, memory.idle, memory.foreign or 0
+    if tried is not None and total is not None and tried > total:
+        return "too-large", f"the request alone, {bytes_text(tried)}, is larger than the GPU's {bytes_text(total)}"
+    if total is not None and foreign > 0.3 * total and foreign > (allocated or 0):
+        return "others", f"other processes hold {bytes_text(foreign)} of the GPU, this one {bytes_text(allocated or 0)}"
+    if tried is not None and idle is not None and idle > tried and idle > 0.1 * (total or idle):
+        return "fragmented", f"{bytes_text(idle)} is reserved and unused, but in pieces smaller than {bytes_text(tried)}: fragmentation"
+    if allocated is not None and total is not None:
+        return "full", f"this program's own tensors fill {bytes_text(allocated)} of {bytes_text(total)}: size, not fragmentation"
+    return "unknown", "the message has no numbers to tell size, fragmentation and other processes apart"

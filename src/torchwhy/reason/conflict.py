@@ -1,0 +1,125 @@
+"""A conflict over a size, told for all families: both sides with where their sizes were decided, and the place to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..model import Label, ModuleFacts, OpRecord, Span, TensorFacts
+from .accounts import size_account, tensor_account
+from .batches import lost_batch, took_rows_for_time
+from .blame import Blame, Side, blame, side
+from .provenance import Decision, Size
+from .reading import Cause, Reading, named
+from .wording import code, layer_text, place, shape_text, value_text
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """`because` is the word at the cause's line; `notes` tell each side, the blamed one first."""
+
+    blame: Blame
+    cause: Cause
+    because: str
+    trail: tuple[Label, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def side(self) -> Side:
+        return self.blame.side
+
+    @property
+    def decision(self) -> Decision:
+        return self.blame.side.decision
+
+
+def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]]) -> Conflict:
+    """The conflict of these operands: the name, the tensor and the dimension in which it meets the others."""
+    sides = [side(run.evidence, name, tensor, Size(dim), run.before) for name, tensor, dim in operands]
+    blamed = blame(run.evidence, run.op, sides, Size(operands[0][2]))
+    cause = cause_of(run, blamed)
+    notes = [told(run, one) for one in (blamed.side, *blamed.others)]
+    what = Size(operands[sides.index(blamed.side)][2] % max(1, blamed.side.tensor.rank))
+    return Conflict(blamed, cause, because(blamed.side, cause), run.trail(blamed.side.tensor, what), tuple(dict.fromkeys(notes)))
+
+
+def cause_of(run: Reading, blamed: Blame) -> Cause:
+    """The literal or expression behind the blamed size.
+
+    Where a block's branch came back with another size and the line that built its layer also builds fitting ones, that line is blamed: its arguments
+    are right elsewhere.
+    """
+    decision = blamed.side.decision
+    if blamed.reason == "branch" and decision.how == "module" and decision.module is not None and decision.module.built:
+        here = decision.module.built[0]
+        sizes = {m.number(decision.setting) for m in run.evidence.modules if m.built and m.built[0] == here}
+        if len(sizes) > 1:
+            return Cause(here)
+    return run.cause(decision, blamed.side.value)
+
+
+def because(one: Side, cause: Cause) -> str:
+    """A few words for the cause's line."""
+    decision, size = one.decision, one.value
+    named_so = next((o.name for o in reversed(cause.origins) if o.name), decision.setting)
+    if decision.how == "module" or decision.how == "created" and cause.origins:
+        return f"{named_so} is {size}" if named_so and named_so.isidentifier() else f"{size} is decided here"
+    if decision.how == "op" and decision.before is not None:
+        name = decision.op.name if decision.op is not None else "this"
+        return f"{name} makes {shape_text(decision.tensor.shape)} of {shape_text(decision.before.shape)}"[:60]
+    return f"{size} is decided here"
+
+
+def told(run: Reading, one: Side) -> str:
+    """One side in a sentence: what it is, and where its size was decided."""
+    decision, start = one.decision, tensor_account(run, one.tensor, one.name)
+    layer = decision.module if decision.module is not None and decision.module.defined is None else None
+    if decision.how == "op" and layer is not None and layer.built and decision.before is not None:
+        shown = layer_text(
+            layer,
+            *(n for n in ("kernel_size", "stride", "padding", "scale_factor", "size") if value_text(layer.setting(n)) not in ("?", "None")),
+        )
+        return f"{start}: {named(run, layer)}, {shown} built at {place(layer.built[0])}, makes {shape_text(decision.tensor.shape)} of {shape_text(decision.before.shape)}"
+    where = size_account(run, one.tensor, one.what.dim if isinstance(one.what, Size) else 0, decision)
+    return f"{start}; its {where}" if where else f"{start}, as it came in"
+
+
+# ── the batch dimension ───────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class BatchChange:
+    """The op at which a side's first dimension ceased to be the batch; `layer`: the one built without batch_first that took the batch for time."""
+
+    name: str
+    tensor: TensorFacts
+    op: OpRecord
+    before: TensorFacts
+    after: TensorFacts
+    layer: ModuleFacts | None = None
+
+    @property
+    def span(self) -> Span | None:
+        return self.layer.built[0] if self.layer is not None and self.layer.built else self.op.span
+
+
+def batch_change(run: Reading, name: str, tensor: TensorFacts, size: int) -> BatchChange | None:
+    """Where `tensor`, which should have `size` rows, came to have another number of them."""
+    op = lost_batch(run.evidence, tensor, size, run.before)
+    if op is None or op.span is None:
+        return None
+    before = next(t for t in op.inputs if t.shape and t.shape[0] == size)
+    after = op.outputs[0] if op.outputs else tensor
+    return BatchChange(name, tensor, op, before, after, took_rows_for_time(run.evidence, op, size))
+
+
+def batch_change_told(run: Reading, change: BatchChange) -> str:
+    """One sentence: how the rows were lost."""
+    text, size = code(run.sources.segment(change.op.span)) if change.op.span is not None else change.op.name, change.before.shape
+    if change.layer is not None:
+        made = (
+            f"; {text} ({place(change.op.span)}) then has {shape_text(change.after.shape)}" if change.op.module != change.layer.id else ""
+        )
+        return (
+            f"{named(run, change.layer)} ({change.layer.kind}) is built without batch_first at {place(change.span)}: it reads {shape_text(size)}"
+            f" as {(size or (0,))[0]} time steps of a batch of {(size or (0, 0))[1]}{made}"
+        )
+    return f"{text} ({place(change.op.span)}) makes {shape_text(change.after.shape)} of {shape_text(size)}: the batch of {(size or (0,))[0]} is gone"

@@ -1,0 +1,69 @@
+"""Data outside of torch (numpy arrays, lists, files), followed through the text: from the expression that was converted to where it was made."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from .origins import Origin, origin_at
+from .places import Place, part
+from .scopes import Binding, reaching, scope_of
+from .source import COMPREHENSIONS
+from .walk import Walk
+
+_STEPS = 16
+
+
+def follow_data(walk: Walk, place: Place) -> tuple[Origin, ...]:
+    """The places on the way, the first included. It ends where several values come together, at a name with several values, and at a file's name."""
+    found: list[Origin] = []
+    seen: set[ast.AST] = set()
+    at: Place | None = place
+    while at is not None and at.node not in seen and len(found) < _STEPS:
+        if isinstance(walk.fold(at), (str, int, float)) and found:
+            break
+        seen.add(at.node)
+        found.append(origin_at(walk, at))
+        at = _next(walk, at)
+    return tuple(found)
+
+
+def _next(walk: Walk, place: Place) -> Place | None:
+    node = place.node
+    if isinstance(node, COMPREHENSIONS):
+        return part(place, node.generators[0].iter)
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        on = walk.step(place)
+        if on is not None and not isinstance(on.node, (ast.ClassDef, ast.Module, ast.FunctionDef, ast.AsyncFunctionDef)):
+            return on
+        return part(place, node.value) if isinstance(node, ast.Attribute) else None
+    if isinstance(node, ast.Call) and (inside := walk.step(place)) is not None:
+        return inside
+    if isinstance(node, ast.Subscript):
+        return part(place, node.value)
+    names = _data_names(place, node)
+    return part(place, names[0]) if len({n.id for n in names}) == 1 else None
+
+
+def _data_names(place: Place, node: ast.AST) -> list[ast.Name]:
+    """The variables in an expression: no functions that it calls, no modules, nothing that it binds itself."""
+    called = {n.func for n in ast.walk(node) if isinstance(n, ast.Call)}
+    bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    found = []
+    for name in ast.walk(node):
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load) and name not in called and name.id not in bound:
+            if not hasattr(builtins, name.id) and not _is_import(place, name):
+                found.append(name)
+    return found
+
+
+def _is_import(place: Place, name: ast.Name) -> bool:
+    scope = scope_of(place.source, name)
+    while scope is not None:
+        bound: tuple[Binding, ...] = reaching(place.source, name.id, name, scope)[0]
+        if bound:
+            return bound[0].kind == "import"
+        scope = scope_of(place.source, scope)
+    return False
+
+

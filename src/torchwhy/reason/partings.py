@@ -1,0 +1,91 @@
+"""Two runs of the same code, side by side: where the history of a tensor parts from that of the one that went well in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model import OpRecord, Span, TensorFacts
+from .following import follow_data
+from .history import History
+from .places import Place
+from .reading import Cause, Reading
+from .sizes import size_expression
+from .source import Sources
+from .walk import Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """`now` and `then` are the ops that made the two tensors that already differ, of inputs that don't (or that were not recorded)."""
+
+    tensor: TensorFacts
+    dim: int | None
+    now: OpRecord | None
+    then: OpRecord | None
+    earlier: TensorFacts
+
+
+def parting(history: History, tensor: TensorFacts, earlier: TensorFacts, before: int | None = None) -> Parting:
+    """Walks back along both as long as the same line made them of inputs that differ as well."""
+    dim = _differing(tensor, earlier)
+    then_before: int | None = None
+    for _ in range(300):
+        now, then = history.producer(tensor, before), history.producer(earlier, then_before)
+        if now is None or then is None or now.name != then.name or now.span != then.span:
+            return Parting(tensor, dim, now, then, earlier)
+        pairs = zip(now.inputs, then.inputs)
+        pair = next(((a, b) for a, b in pairs if a.shape != b.shape and a.id not in history.owner_of), None)
+        if pair is None:
+            return Parting(tensor, dim, now, then, earlier)
+        (tensor, earlier), before, then_before = pair, now.index, then.index
+        dim = _differing(tensor, earlier)
+    return Parting(tensor, dim, None, None, earlier)
+
+
+def _differing(one: TensorFacts, other: TensorFacts) -> int | None:
+    """The first dimension in which the two differ; None for another number of dimensions."""
+    if one.shape is None or other.shape is None or one.rank != other.rank:
+        return None
+    return next((d for d, (a, b) in enumerate(zip(one.shape, other.shape)) if a != b), None)
+
+
+def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | None:
+    """The line at which what came now became another thing than what came before: the call that the two do not share, else the data's own line."""
+    found = parting(run.history, tensor, earlier, run.before)
+    now, then = found.now, found.then
+    if now is None or now.span is None:
+        return None
+    own = [span for span in now.where if run.sources.file(span.file) is not None]
+    calls = then.where if then is not None else ()
+    if then is not None and own and list(now.where) != list(calls):
+        shared = 0
+        while shared < min(len(now.where), len(calls)) and now.where[-1 - shared] == calls[-1 - shared]:
+            shared += 1
+        different = [span for span in now.where[: len(now.where) - shared] if span in own]
+        outer = next((span for span in reversed(different) if _passes_something(run.sources, span)), None)
+        if outer is not None:
+            return Cause(outer)
+    if found.dim is not None and found.tensor.shape is not None:
+        written = size_expression(run.sources, now, found.dim, found.tensor.rank)
+        if written is not None:
+            return run.expression_origins(written.span, now.where, found.tensor.shape[found.dim])
+    return data_origin(run, now)
+
+
+def data_origin(run: Reading, op: OpRecord) -> Cause | None:
+    """For data that came out of numpy or plain Python: the value that was converted, followed to where it was made (as far as there is one way)."""
+    span = op.span
+    written = run.sources.operands(span, op.name) if span is not None else ()
+    source = run.sources.file(span.file) if span is not None else None
+    node = source.exactly_at(written[0].span) if source is not None and written else None
+    if source is None or node is None:
+        return Cause(span) if span is not None else None
+    found = follow_data(Walk(run.sources), Place(source, node, op.where))
+    return Cause(found[-1].span, found)
+
+
+def _passes_something(sources: Sources, span: Span) -> bool:
+    call = sources.call_at(span)
+    return call is None or bool(call.args or call.keywords)
+
+

@@ -1,0 +1,57 @@
+"""Edits that end the second use of a graph: a state detached, a computation moved into the loop."""
+
+from __future__ import annotations
+
+import ast
+
+from . import edits
+from .reading import Reading
+from .reuse import Reuse
+
+
+def detached(run: Reading, found: Reuse) -> edits.Edits:
+    """The state cut off once its step is over: after the backward where it is known there, else where it is stored or used."""
+    cut = f"tuple(part.detach() for part in {found.name})" if found.in_tuple else f"{found.name}.detach()"
+    statement = run.sources.statement_at(found.cause.file, found.cause.line)
+    if statement is None or not found.name:
+        return ()
+    if not found.name.startswith("self.") or _same_function(run, found):
+        span = run.raised
+        return edits.insert_after(run.sources, span.file, span.line, f"{found.name} = {cut}") if _same_function(run, found) else ()
+    value = getattr(statement, "value", None)
+    if isinstance(value, ast.Name) and not found.in_tuple:
+        return edits.append_method(run.sources, run.sources.span_of(found.cause.file, value), ".detach()")
+    user = found.meeting.user if found.meeting is not None else None
+    return edits.insert_before(run.sources, user.span.file, user.span.line, f"{found.name} = {cut}") if user is not None and user.span is not None else ()
+
+
+def _same_function(run: Reading, found: Reuse) -> bool:
+    """Whether the backward that failed is called in the function that holds the state's name."""
+    return run.sources.function_at(run.raised.file, run.raised.line) is run.sources.function_at(found.cause.file, found.cause.line) and (
+        run.raised.file == found.cause.file
+    )
+
+
+def moved(run: Reading, found: Reuse) -> edits.Edits:
+    """The one statement before the loop, moved to the top of the loop's body; nothing where more than one would have to move."""
+    loop, source = found.loop, run.sources.file(found.cause.file)
+    statement = run.sources.statement_at(found.cause.file, found.cause.line)
+    if loop is None or source is None or statement is None or loop.statement.file != found.cause.file:
+        return ()
+    header = run.sources.statement_at(loop.statement.file, loop.statement.line)
+    first = next(iter(getattr(header, "body", ())), None)
+    if first is None or not isinstance(statement, ast.Assign) or source.function(statement) is not source.function(header or statement):
+        return ()
+    function = found.cause.function
+    others = {
+        span.line
+        for op in run.evidence.ops
+        for span in op.where
+        if op.index < found.before.index and (span.file, span.function) == (found.cause.file, function) and any(t.grad_fn for t in op.outputs)
+    }
+    if any(line < loop.statement.line for line in others - set(range(statement.lineno, (statement.end_lineno or 0) + 1))):
+        return ()
+    text = source.segment(statement)
+    if "\n" in text:
+        return ()
+    return (*edits.delete_statement(run.sources, source.span(statement)), *edits.insert_before(run.sources, source.file, first.lineno, text))
