@@ -368,3 +368,13 @@ def test_the_ring_is_bounded() -> None:
         x = x + 1
     recorder.stop()
     assert len(recorder.history()) == 10 and recorder.summary().dropped == 11
+
+
+def test_a_loader_that_only_its_loop_kept_is_told(recorder: Recorder) -> None:
+    from torch.utils.data import DataLoader, TensorDataset
+
+    with pytest.raises(RuntimeError):
+        for (x,) in DataLoader(TensorDataset(torch.rand(10, 3)), batch_size=4):
+            x + torch.zeros(4, 3)
+    facts = recorder.loaders()[0]
+    assert (facts.length, facts.batch_size, facts.batches, facts.indices) == (10, 4, 3, (8, 9))
