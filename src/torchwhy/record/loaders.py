@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from .spans import Place, spans
 
 if TYPE_CHECKING:
     from .recorder import Recorder
+
+_GONE = 4
 
 
 class Loaders:
@@ -50,6 +53,7 @@ class Loaders:
                 number = self.identities.of(loader)
                 batches = self.batches.setdefault(number, _Batches())
                 batches.begin()
+                batches.described, batches.kind = self._loader(number, loader), type(loader.dataset)
                 self.batches[self.identities.of(iterator)] = batches
             except Exception as fault:
                 recorder.fault("at a loader's start", fault)
@@ -111,47 +115,43 @@ class Loaders:
             recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
 
     def facts(self) -> tuple[LoaderFacts, ...]:
-        """The data loaders that live."""
-        return tuple(self._loader(n, t) for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader))
+        """The data loaders that live, and the last ones that do not: nothing keeps that of `for x in DataLoader(...)` once the loop has failed."""
+        living = {n: t for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader)}
+        gone = [b for n, b in self.batches.items() if b.described is not None and b.described.id == n and n not in living][-_GONE:]
+        found = []
+        for number, loader in living.items():
+            dataset = vars(loader).get("dataset")
+            found.append(replace(self._loader(number, loader), length=_length(dataset), dataset_defined=class_span(type(dataset))))
+        for batches in reversed(gone):
+            if batches.described is not None:
+                found.append(replace(batches.described, dataset_defined=class_span(batches.kind), **batches.facts()))
+        return tuple(replace(f, batches=_per_epoch(f)) for f in found)
 
     def _loader(self, number: int, loader: Any) -> LoaderFacts:
-        batches = self.batches.get(number, _Batches())
-        state = vars(loader)
+        """Without asking the dataset for its length, unless that is torch's own: this runs in the middle of the program."""
+        batches, state = self.batches.get(number, _Batches()), vars(loader)
         dataset, sampler, collate = state.get("dataset"), state.get("sampler"), state.get("collate_fn")
-        length = _length(dataset)
-        size = state.get("_DataLoader__initialized") is not None and loader.batch_size
-        per_epoch = None
-        if (
-            length is not None
-            and isinstance(size, int)
-            and size
-            and state.get("_dataset_kind") == 0
-            and _is_torch(state.get("batch_sampler"))
-        ):
-            per_epoch = length // size if state.get("drop_last") else -(-length // size)
-        indices = batches.indices
+        size = loader.batch_size if "_DataLoader__initialized" in state else None
         return LoaderFacts(
             id=number,
             dataset=type(dataset).__name__,
-            length=length,
+            length=_length(dataset) if type(dataset) in (list, tuple, torch.Tensor, torch.utils.data.TensorDataset) else None,
             batch_size=size if isinstance(size, int) and size else None,
             drop_last=state.get("drop_last"),
             shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
             num_workers=int(state.get("num_workers", 0)),
             collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
             sampler=type(sampler).__name__,
-            batches=per_epoch,
-            batch_number=batches.number if batches.number >= 0 else None,
-            indices=tuple(i for i in indices if isinstance(i, int))
-            if isinstance(indices, (list, tuple))
-            else (indices,)
-            if isinstance(indices, int)
-            else None,
-            shapes=batches.shapes,
-            usual_shapes=batches.usual,
             built=spans(self.built.get(number, ())),
-            dataset_defined=class_span(type(dataset)),
+            batches=0 if state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")) else None,
+            **batches.facts(),
         )
+
+
+def _per_epoch(facts: LoaderFacts) -> int | None:
+    if facts.length is None or not facts.batch_size or facts.batches is None:
+        return None
+    return facts.length // facts.batch_size if facts.drop_last else -(-facts.length // facts.batch_size)
 
 
 class _Batches:
@@ -164,6 +164,19 @@ class _Batches:
         self.shapes: tuple[str, ...] = ()
         self.usual: tuple[str, ...] = ()
         self.seen: set[tuple[str, ...]] = set()
+        self.described: LoaderFacts | None = None
+        self.kind: type = object
+
+    def facts(self) -> dict[str, Any]:
+        """What the loader's facts say of its newest batch."""
+        drawn = self.indices if isinstance(self.indices, (list, tuple)) else (self.indices,)
+        indices = tuple(i for i in drawn if isinstance(i, int))
+        return {
+            "batch_number": self.number if self.number >= 0 else None,
+            "indices": indices if self.indices is not None else None,
+            "shapes": self.shapes,
+            "usual_shapes": self.usual,
+        }
 
     def begin(self) -> None:
         """A new epoch."""
