@@ -106,7 +106,7 @@ def lost_rank(evidence: Evidence, tensor: TensorFacts, before: int | None = None
             t.rank > 0 and not t.is_floating and t.shape == op.outputs[0].shape for t in op.inputs[1:] if op.outputs
         ):
             return op
-    op = decision.op
-    if decision.how == "op" and op is not None and op.span is not None and (op.name in REDUCTIONS or op.name in DROPS):
-        return op
+    last = decision.op
+    if decision.how == "op" and last is not None and last.span is not None and (last.name in REDUCTIONS or last.name in DROPS):
+        return last
     return None

@@ -46,7 +46,7 @@ SizeSource = Carried | Product | Given
 
 def source_of_size(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     """What decided `out.shape[dim]` in the op that made `out`. Never raises."""
-    if out.shape is None:
+    if not out.shape:
         return Given()
     dim = dim % max(1, len(out.shape))
     rule = _RULES.get(op.name.rstrip("_"), _by_position)

@@ -180,10 +180,13 @@ class Sources:
         return source.lines[line - 1].rstrip("\r\n") if source and 0 < line <= len(source.lines) else ""
 
     def segment(self, span: Span) -> str:
-        """The text of a span; the stripped line where the span has no end."""
+        """The text of a span; the stripped line where the span has no end, a loop's header where it is the whole loop."""
         source = self.file(span.file)
         if source is None or not span.end_line:
             return self.line_text(span.file, span.line).strip()
+        node = source.exactly_at(span)
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith)):
+            return source.cut(span.line, span.column, node.body[0].lineno, 0).strip().removesuffix(":")
         return source.cut(span.line, span.column, span.end_line, span.end_column)
 
     def span_of(self, file: str, node: ast.AST) -> Span:
