@@ -47,7 +47,7 @@ def test_make_family_copies_the_template(tmp_path: Path) -> None:
     assert subprocess.run([*tool, "shape.brand-new"]).returncode == 0
     assert subprocess.run([*tool, "shape.brand-new"], capture_output=True).returncode == 2
     assert subprocess.run([*tool, "nonsense"], capture_output=True).returncode == 2
-    check = "from torchwhy.catalogue import load, faults; c = load(); print(c.problems, faults(c.families), [f.slug for f in c.families])"
+    check = "from torchwhy.catalogue import load, faults; print([faults([f]) for f in load().families if f.slug == 'shape.brand-new'])"
     env = {"PYTHONPATH": str(tmp_path / "src")}
     said = subprocess.run([sys.executable, "-c", check], env=env, capture_output=True, text=True, check=True).stdout
-    assert said.startswith("() ()") and "'shape.brand-new'" in said
+    assert said == "[()]\n"

@@ -16,6 +16,7 @@ from .model import Evidence
 
 SCHEMA = "torchwhy.incident/1"
 T = TypeVar("T")
+_ATOMS = frozenset({str, int, bool, type(None)})
 
 
 class Unreadable(ValueError):
@@ -24,24 +25,23 @@ class Unreadable(ValueError):
 
 def to_plain(value: Any, declared: Any = None) -> Any:
     """A value of `model.py` as JSON knows it. Fields at their default are left out; where a type is one of several, `is` names it."""
-    if is_dataclass(value) and not isinstance(value, type):
-        hints = _hints(type(value))
-        plain = {"is": type(value).__name__} if _is_choice(declared) else {}
-        for each in fields(value):
-            item = getattr(value, each.name)
-            if each.default is MISSING or item != each.default or type(item) is not type(each.default):
-                plain[each.name] = to_plain(item, hints[each.name])
-        return plain
+    kind: Any = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is tuple or kind is list:
+        return [item if type(item) in _ATOMS else to_plain(item, inner) for item, inner in zip(value, _item_types(declared, len(value)))]
+    if kind is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (tuple, list)):
-        inner = _item_types(declared, len(value))
-        return [to_plain(item, kind) for item, kind in zip(value, inner)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    raise TypeError(f"{type(value).__name__} is not plain")
+    if not is_dataclass(value):
+        raise TypeError(f"{kind.__name__} is not plain")
+    plain: dict[str, Any] = {"is": kind.__name__} if _is_choice(declared) else {}
+    for name, default, hint in _fields(kind):
+        item = getattr(value, name)
+        if item is not default and (item != default or type(item) is not type(default)):
+            plain[name] = item if type(item) in _ATOMS else to_plain(item, hint)
+    return plain
 
 
 def from_plain(data: Any, declared: type[T], where: str = "") -> T:
@@ -60,7 +60,9 @@ def read_incident(data: Mapping[str, Any]) -> Evidence:
 
 
 def _read(data: Any, declared: Any, where: str) -> Any:
-    origin = get_origin(declared)
+    if type(data) is declared and declared in _ATOMS:
+        return data
+    origin = _origin(declared)
     if origin in (Union, types.UnionType):
         return _read_choice(data, get_args(declared), where)
     if origin is Literal:
@@ -70,9 +72,10 @@ def _read(data: Any, declared: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(data, list):
             raise Unreadable(f"{where} is not a list")
-        if len(_item_types(declared, len(data))) != len(data):
+        kinds = _item_types(declared, len(data))
+        if len(kinds) != len(data):
             raise Unreadable(f"{where} has the length {len(data)}")
-        return tuple(_read(item, kind, f"{where}[{n}]") for n, (item, kind) in enumerate(zip(data, _item_types(declared, len(data)))))
+        return tuple([_read(item, kind, where) for item, kind in zip(data, kinds)])
     if is_dataclass(declared) and isinstance(declared, type):
         return _read_record(data, declared, where)
     if isinstance(declared, type) and issubclass(declared, Enum):
@@ -105,10 +108,12 @@ def _read_record(data: Any, declared: type, where: str) -> Any:
     if not isinstance(data, dict):
         raise Unreadable(f"{where} is not an object")
     hints = _hints(declared)
-    missing = [f.name for f in fields(declared) if f.name not in data and f.default is MISSING and f.default_factory is MISSING]
-    if missing:
-        raise Unreadable(f"{where} lacks {', '.join(missing)}")
-    return declared(**{name: _read(data[name], hint, f"{where}.{name}") for name, hint in hints.items() if name in data})
+    known = {name: _read(item, hints[name], f"{where}.{name}") for name, item in data.items() if name in hints}
+    try:
+        return declared(**known)
+    except TypeError:
+        missing = [f.name for f in fields(declared) if f.name not in data and f.default is MISSING and f.default_factory is MISSING]
+        raise Unreadable(f"{where} lacks {', '.join(missing)}") from None
 
 
 def _read_atom(data: Any, declared: Any, where: str) -> Any:
@@ -120,15 +125,34 @@ def _read_atom(data: Any, declared: Any, where: str) -> Any:
     return data
 
 
+@cache
 def _is_choice(declared: Any) -> bool:
     return get_origin(declared) in (Union, types.UnionType) and sum(map(is_dataclass, get_args(declared))) > 1
 
 
 def _item_types(declared: Any, length: int) -> tuple[Any, ...]:
+    inner, endless = _inner(declared)
+    return inner * length if endless else inner
+
+
+@cache
+def _inner(declared: Any) -> tuple[tuple[Any, ...], bool]:
+    """The types of a tuple's items, and whether there may be any number of them."""
     if get_origin(declared) in (Union, types.UnionType):
         declared = next((c for c in get_args(declared) if get_origin(c) is tuple), None)
     inner = get_args(declared) or (None, ...)
-    return inner if inner[-1] is not ... else (inner[0],) * length
+    return (inner[:1], True) if inner[-1] is ... else (inner, False)
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, Any, Any], ...]:
+    """Name, default and declared type of each field."""
+    return tuple((each.name, each.default, _hints(kind)[each.name]) for each in fields(kind))
+
+
+@cache
+def _origin(declared: Any) -> Any:
+    return get_origin(declared)
 
 
 @cache

@@ -200,7 +200,12 @@ def environment() -> Environment:
 
     torch = sys.modules.get("torch")
     version = str(getattr(torch, "__version__", "")) or None
-    return Environment(torchwhy=__version__, torch=version, python=platform.python_version(), platform=platform.platform())
+    return Environment(
+        torchwhy=__version__,
+        torch=version,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+    )
 
 
 def _keep_interrupted() -> None:
