@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Sequence
 
+from ..model import Span
 from .origins import Origin, origin_at
 from .places import Place, part
 from .scopes import Binding, reaching, scope_of
-from .source import COMPREHENSIONS
+from .source import COMPREHENSIONS, SourceFile
 from .walk import Walk
 
 _STEPS = 16
@@ -67,3 +69,32 @@ def _is_import(place: Place, name: ast.Name) -> bool:
     return False
 
 
+
+
+def added_axis(walk: Walk, found: Sequence[Origin]) -> Span | None:
+    """Where data outside of torch was given another dimension (`a[:, None]`, `np.newaxis`, `expand_dims`), on the way or just before its last place."""
+    for origin in found:
+        source = walk.sources.file(origin.span.file)
+        node = source.exactly_at(origin.span) if source is not None else None
+        if source is None or node is None:
+            continue
+        for part_ in (node, *(b.value for name in _data_names(Place(source, node), node) for b in _all_bindings(source, name))):
+            if part_ is not None and (axis := next((n for n in ast.walk(part_) if _adds_axis(n)), None)) is not None:
+                return source.span(axis)
+    return None
+
+
+def _all_bindings(source: SourceFile, name: ast.Name) -> tuple[Binding, ...]:
+    scope = scope_of(source, name)
+    while isinstance(scope, COMPREHENSIONS):
+        scope = scope_of(source, scope)
+    return reaching(source, name.id, name, scope)[0] if scope is not None else ()
+
+
+def _adds_axis(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "attr", getattr(node.func, "id", "")) in ("expand_dims", "unsqueeze", "atleast_2d", "atleast_3d")
+    if not isinstance(node, ast.Subscript):
+        return False
+    index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return any(isinstance(i, ast.Constant) and i.value is None or isinstance(i, ast.Attribute) and i.attr == "newaxis" for i in index)

@@ -1,8 +1,8 @@
 """A layer that wants one size in a dimension of its input and gets another: what is to blame and what mends it.
 
 Asked in this order, the first that applies:
- 1. *broken*: a step that only moves or drops dimensions, before which the tensor did fit
- 2. *news*: the layer has taken its size from this very place before, and only now another one came: the data changed, not the layer
+ 1. *news*: the layer has taken its size from this very place before, and only now another one came: the data changed, not the layer
+ 2. *broken*: a step that only moves or drops dimensions, before which the tensor did fit
  3. *missing*: one such step at the call makes the tensor fit
  4. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
  5. *layer*: the constructor argument of this layer
@@ -18,6 +18,7 @@ from ..model import Confidence, Fix, Label, ModuleFacts, OpRecord, Span, TensorF
 from . import edits
 from .accounts import called, setting_account, size_account, tensor_account
 from .fits import Kind, Shape, Step, steps
+from .partings import parted
 from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
 from .shape_edits import put_before, without_method
@@ -72,8 +73,8 @@ def explain(run: Reading, misfit: Misfit) -> Explanation:
         size_account(run, misfit.tensor, misfit.dim, decision),
     )
     found = (
-        _broken(run, misfit, fits)
-        or _news(run, misfit, decision)
+        _news(run, misfit, decision, fits)
+        or _broken(run, misfit, fits)
         or _missing(run, misfit, fits)
         or _giver(run, misfit, decision)
         or _layer(run, misfit, decision)
@@ -112,27 +113,23 @@ def _broken(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Foun
     return "broken", op.span, f"makes {shape_text(op.outputs[0].shape)} of {shape_text(before.shape)}", (note,), fixes, Confidence.LIKELY
 
 
-def _news(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
+def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shape], bool]) -> Found | None:
     before = run.earlier_input(misfit.tensor)
-    if before is None or before.shape is None or before.rank != misfit.tensor.rank or before.shape[misfit.dim] != misfit.wants:
+    if before is None or before.shape is None or not fits(before.shape):
         return None
+    cause = parted(run, misfit.tensor, before)
     note = f"in earlier calls {named(run, misfit.layer)} got {shape_text(before.shape)}, now {shape_text(misfit.tensor.shape)}"
-    cause = run.cause(decision, misfit.gets)
-    fixes = [
-        Fix(
-            f"give {called(run, misfit.tensor, run.name_or_empty(misfit.parameter))} {misfit.wants} {_features(misfit)} here as well",
-            applicability="display-only",
-        )
-    ]
-    if cause.origins and cause.origins[-1].form == "literal":
-        fixes = [
-            Fix(
-                f"make {misfit.gets} here {misfit.wants}",
-                edits.replace_text(cause.span, str(misfit.wants)),
-                changes="the data has another size",
-            )
-        ]
-    return "news", cause, f"{misfit.gets} where {misfit.wants} came before", (note,), fixes, Confidence.LIKELY
+    told = f"what came now parts from what came before at {place(cause.span)}: {code(run.sources.segment(cause.span))}" if cause else ""
+    size = run.cause(decision, misfit.gets)
+    last = size.origins[-1] if size.origins else None
+    name = called(run, misfit.tensor, run.name_or_empty(misfit.parameter))
+    fix = Fix(f"give {name} {misfit.wants} {_features(misfit)} here as before", applicability="display-only")
+    if last is not None and last.form == "literal" and last.value == misfit.gets:
+        changes = "the data has another size"
+        fix = Fix(f"make {misfit.gets} at {place(size.span)} {misfit.wants}", edits.replace_text(size.span, str(misfit.wants)), changes=changes)
+    missing = _missing(run, misfit, fits)
+    fixes = [*(missing[4] if missing else ()), fix]
+    return "news", cause or run.raised, f"{misfit.gets} where {misfit.wants} came before", (note, told), fixes, Confidence.LIKELY
 
 
 def _missing(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
@@ -182,6 +179,8 @@ def _giver(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
 
 def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
     here = argument_cause(run, misfit.layer, misfit.setting, misfit.wants)
+    if here.origins and misfit.wants in parts_of(decision):  # the number is right for a part: the others were not counted
+        here = Cause(here.origins[0].span, here.origins[:1])
     fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
@@ -190,9 +189,23 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
     return "layer", here, f"{misfit.setting} is {misfit.wants}", (), fixes, confidence
 
 
+def parts_of(decision: Decision) -> tuple[int, ...]:
+    """The sizes that a size was put together from: flattened, joined, or of both directions of a recurrent layer."""
+    op, dim = decision.op, decision.dim or 0
+    if decision.product or op is None:
+        return decision.product
+    if op.name in ("cat", "concat", "concatenate", "hstack"):
+        return tuple(t.shape[dim] for t in op.inputs if t.shape and dim < t.rank)
+    if op.name in ("lstm", "gru", "rnn_tanh", "rnn_relu") and decision.tensor.shape:
+        return (decision.tensor.shape[dim] // 2,)
+    return ()
+
+
 def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: object = None) -> Cause:
     """The line to blame for a layer's setting: as near to the literal as the text decides this layer alone, and not others that are built as well."""
     cause = run.setting(module, setting, value)
+    while len(cause.origins) > 1 and cause.origins[-1].form == "expression" and cause.origins[-1].text.startswith(("def ", "class ", "@")):
+        cause = Cause(cause.origins[-2].span, cause.origins[:-1])  # what is computed there no single line decides
     others = _ways_of_others(run, module)
     for end in range(len(cause.origins), 0, -1):
         if cause.origins[end - 1].span not in others:

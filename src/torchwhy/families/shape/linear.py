@@ -133,7 +133,7 @@ loss.backward()
 """
             },
             says=("net.fc1", "512", "1568", "8 · 14 · 14"),
-            becomes="        self.fc1 = nn.Linear(1568, 10)  #~ cause",
+            becomes="self.fc1 = nn.Linear(1568, 10)",
         ),
     )
     near_misses = (NearMiss({"train.py": "import torch\nprint((torch.ones(2, 3) @ torch.ones(3, 4)).sum())\n"}),)
