@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import Label, ModuleFacts, OpRecord, Span, TensorFacts
+from ..model import Fix, Label, ModuleFacts, OpRecord, Span, TensorFacts
+from . import edits
 from .accounts import size_account, tensor_account
 from .batches import lost_batch, took_rows_for_time
 from .blame import Blame, Side, blame, side
-from .provenance import Decision, Size
+from .layers import same_padding
+from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
 from .wording import code, layer_text, place, shape_text, value_text
 
@@ -84,6 +86,24 @@ def told(run: Reading, one: Side) -> str:
     return f"{start}; its {where}" if where else f"{start}, as it came in"
 
 
+def size_fixes(run: Reading, found: Conflict) -> list[Fix]:
+    """What brings the blamed side to the size of the others: a padding, another number at the literal, or, told only, a projection."""
+    one, other = found.side, found.blame.others[0]
+    decision, last = one.decision, found.cause.origins[-1] if found.cause.origins else None
+    layer = decision.module
+    if decision.how == "op" and layer is not None and layer.built and (padding := same_padding(layer)) is not None:
+        title = f"pad {named(run, layer)} so that it keeps the size of its input"
+        return [Fix(title, edits.set_keyword(run.sources, layer.built[0], "padding", padding, layer.signature))]
+    if last is not None and last.form == "literal" and last.value == one.value and isinstance(last.value, int):
+        what = next((o.name for o in reversed(found.cause.origins) if o.name), decision.setting) or "the size"
+        made = edits.set_value(run.sources, last.span, str(other.value))
+        return [Fix(f"make {code(what)} {other.value}", made, changes="parameters made with it have another size")]
+    if found.blame.reason == "branch":
+        project = "a projection: a 1x1 convolution or a linear layer"
+        return [Fix(f"bring {code(other.name)} to {one.value} too ({project}), or keep {other.value} in the branch")]
+    return [Fix(f"make {code(one.name)} {other.value} there, or {code(other.name)} {one.value}")]
+
+
 # ── the batch dimension ───────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True)
 class BatchChange:
@@ -123,3 +143,19 @@ def batch_change_told(run: Reading, change: BatchChange) -> str:
             f" as {(size or (0,))[0]} time steps of a batch of {(size or (0, 0))[1]}{made}"
         )
     return f"{text} ({place(change.op.span)}) makes {shape_text(change.after.shape)} of {shape_text(size)}: the batch of {(size or (0,))[0]} is gone"
+
+
+def rounded(run: Reading, tensor: TensorFacts, dim: int) -> str | None:
+    """Where an odd size was halved on the way to a tensor, so that doubling does not give it back; in a sentence."""
+    for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=60)):
+        before = next((t for t in op.inputs if t.id not in run.history.owner_of and t.shape), None)
+        after = op.outputs[0] if op.outputs else None
+        if before is None or after is None or before.rank != after.rank or not after.shape or not before.shape or op.span is None:
+            continue
+        for d in range(2 if before.rank > 2 else 1, before.rank):
+            small, large = after.shape[d], before.shape[d]
+            if large % 2 and large > 1 and small in (large // 2, large // 2 + 1):
+                layer = run.history.module(op.module)
+                which = named(run, layer) if layer is not None and layer.defined is None else code(op.name)
+                return f"{large} is an odd size: {which} ({place(op.span)}) makes {small} of it, and twice {small} is {2 * small}"
+    return None

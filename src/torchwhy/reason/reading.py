@@ -113,10 +113,17 @@ class Reading:
         found = []
         for operand in self.operands:
             inside = tensors_in(operand.value)
-            for number, tensor in enumerate(inside):
-                expression = operand.expression if len(inside) == 1 else f"{operand.expression}[{number}]"
-                found.append((self.history.names.get(tensor.id) or expression, tensor))
+            words = [operand.expression] if isinstance(operand.value, TensorFacts) else self._elements(operand, len(inside))
+            found += [(self.history.names.get(tensor.id) or word, tensor) for word, tensor in zip(words, inside)]
         return tuple(found)
+
+    def _elements(self, operand: Operand, count: int) -> list[str]:
+        """Names for the tensors of a list: the expressions in its brackets, else the list's name with an index."""
+        around = self.sources.listed_around(operand.span) if operand.span is not None else ()
+        if len(around) == count:
+            return [e.text for e in around]
+        name = operand.expression
+        return [f"{name}[{n}]" if name.replace(".", "").isidentifier() else f"tensor {n}" for n in range(count)]
 
     def tensor(self, *parameters: str) -> TensorFacts | None:
         operand = self.operand(*parameters)

@@ -42,3 +42,12 @@ def put_before(sources: Sources, layer: Span, text: str) -> Edits:
     before = source.lines[line - 1][:column]
     gap = "\n" + before if not before.strip() else " "
     return (Edit(Span(source.file, line, column, line, column, source.function_name(call)), f"{prefix}{text},{gap}"),)
+
+
+def other_function(sources: Sources, span: Span, name: str) -> Edits:
+    """The call at the span made of another function of the same module, with the same arguments: `torch.cat(x)` for `torch.stack(x)`."""
+    source, call = sources.file(span.file), sources.call_at(span)
+    if source is None or call is None or not isinstance(call.func, ast.Attribute):
+        return ()
+    _, _, line, column = source.position(call.func)
+    return (Edit(Span(source.file, line, column - len(call.func.attr), line, column, source.function_name(call)), name),)

@@ -242,6 +242,14 @@ class Sources:
         ]
         return tuple(sorted(passed, key=lambda e: (e.span.line, e.span.column)))
 
+    def listed_around(self, span: Span) -> tuple[Expression, ...]:
+        """The elements of the list or tuple display that the expression at a span is an element of."""
+        source, node = self.file(span.file), self.node_at(span)
+        parent = source.parents.get(node) if source is not None and node is not None else None
+        if source is None or not isinstance(parent, (ast.List, ast.Tuple)):
+            return ()
+        return () if any(isinstance(e, ast.Starred) for e in parent.elts) else tuple(source.expression(e) for e in parent.elts)
+
     def operands(self, span: Span, op: str = "") -> tuple[Expression, ...]:
         """The user's expressions for what the operation at a span works on, in order; lists and tuples are taken apart.
 
