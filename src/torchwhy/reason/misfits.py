@@ -10,7 +10,7 @@ Asked in this order, the first that applies:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,10 +22,11 @@ from .partings import parted
 from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
 from .shape_edits import put_before, without_method
+from .signatures import holds
 from .wording import code, place, shape_text
 
 Why = Literal["broken", "news", "missing", "giver", "layer"]
-_MOVES = frozenset(
+MOVES = frozenset(
     "permute transpose swapaxes swapdims movedim moveaxis t T mT view reshape squeeze unsqueeze getitem select mean sum max amax min amin argmax".split()
 )
 _PASSES = frozenset("relu gelu tanh sigmoid dropout contiguous clone detach to float add mul sub div silu leaky_relu elu softmax".split())
@@ -86,16 +87,18 @@ def explain(run: Reading, misfit: Misfit) -> Explanation:
 Found = tuple[Why, Cause | Span, str, Sequence[str], Sequence[Fix], Confidence]
 
 
-def broken_at(run: Reading, tensor: TensorFacts, fits: Callable[[Shape], bool], dim: int) -> tuple[OpRecord, TensorFacts] | None:
+def broken_at(
+    run: Reading, tensor: TensorFacts, fits: Callable[[Shape], bool], dim: int, moves: frozenset[str] = MOVES
+) -> tuple[OpRecord, TensorFacts] | None:
     """The last op that moved or dropped dimensions of a tensor that did fit, with that tensor; nothing that computes may lie behind it."""
     for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=40)):
         name = op.name.rstrip("_")
         inputs = [t for t in op.inputs if t.shape is not None]
         if not inputs or op.span is None:
             return None
-        if name in _MOVES and fits(inputs[0].shape or ()):
+        if name in moves and fits(inputs[0].shape or ()):
             return op, inputs[0]
-        if name not in _MOVES and name not in _PASSES:
+        if name not in moves and name not in _PASSES:
             return None
     return None
 
@@ -208,25 +211,33 @@ def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: objec
         cause = Cause(cause.origins[-2].span, cause.origins[:-1])  # what is computed there no single line decides
     others = _ways_of_others(run, module)
     for end in range(len(cause.origins), 0, -1):
-        if cause.origins[end - 1].span not in others:
+        if not _is_in(cause.origins[end - 1].span, others):
             return Cause(cause.origins[end - 1].span, cause.origins[:end])
     return cause
 
 
 def is_shared(run: Reading, cause: Cause, module: ModuleFacts) -> bool:
     """Whether settings of other layers come from the same place in the text."""
-    return len(cause.origins) > 1 and cause.origins[-1].span in _ways_of_others(run, module)
+    return len(cause.origins) > 1 and _is_in(cause.origins[-1].span, _ways_of_others(run, module, of_the_loop=True))
 
 
-def _ways_of_others(run: Reading, module: ModuleFacts) -> frozenset[Span]:
-    """Every place in the text that a number of another layer of torch's went through."""
-    found: set[Span] = set()
+def _is_in(span: Span, ways: Mapping[Span, str]) -> bool:
+    """Whether the place is one of these, or stands in a list or table that is."""
+    return any(span == way or text[:1] in "([{" and holds(way, span) for way, text in ways.items())
+
+
+def _ways_of_others(run: Reading, module: ModuleFacts, of_the_loop: bool = False) -> dict[Span, str]:
+    """Every place in the text that a number of another layer of torch's went through, with what stands there.
+
+    Layers built by the same call in a loop count only where that is asked for.
+    """
+    found: dict[Span, str] = {}
     for other in run.evidence.modules[:200]:
-        if other.id != module.id and other.defined is None and other.built and other.built != module.built:
+        if other.id != module.id and other.defined is None and other.built and (of_the_loop or other.built != module.built):
             for name in other.passed:
                 if other.number(name) is not None and name in other.signature:
-                    found |= {origin.span for origin in run.setting(other, name).origins}
-    return frozenset(found)
+                    found |= {origin.span: origin.text for origin in run.setting(other, name).origins}
+    return found
 
 
 def _built_for(run: Reading, module: ModuleFacts, setting: str, size: int) -> Fix:

@@ -102,8 +102,9 @@ class Modules:
             if not name.startswith("_") and name not in given and name != "training" and _is_simple(value):
                 settings.append(Argument(name, self.facts.describe(value, 2)))
         for name in getattr(kind, "__constants__", ()):
-            if name not in given and name not in state and type(getattr(kind, name, None)) in _SIMPLE:
-                settings.append(Argument(name, self.facts.describe(getattr(kind, name), 2)))
+            value = getattr(kind, name, ...)  # a constructor that raised has not set all of them
+            if name not in given and name not in state and type(value) in _SIMPLE:
+                settings.append(Argument(name, self.facts.describe(value, 2)))
         tensors = [
             tuple(Argument(name, self.facts.of(t)) for name, t in (state.get(store) or {}).items() if isinstance(t, torch.Tensor))
             for store in ("_parameters", "_buffers")

@@ -28,7 +28,7 @@ from ...reason import edits
 from ...reason.accounts import called, setting_account, tensor_account
 from ...reason.fits import Kind, Shape, steps
 from ...reason.following import added_axis
-from ...reason.misfits import broken_at
+from ...reason.misfits import MOVES, broken_at
 from ...reason.partings import data_origin
 from ...reason.provenance import path
 from ...reason.reading import Cause, Reading, named, reading
@@ -76,7 +76,7 @@ class ConvRank(Family):
         def fits(shape: Shape) -> bool:
             return len(shape) == spatial + 2 and (wants is None or shape[1] == wants)
 
-        found = broken_at(run, x, fits, 0)
+        found = broken_at(run, x, fits, 0, MOVES | {"flatten"})
         if found is not None and found[0].span is not None:
             op, before = found
             span, text = found[0].span, run.sources.segment(found[0].span)
