@@ -151,6 +151,8 @@ def _value_step(op: OpRecord, made: TensorFacts, what: Property) -> Step:
         carrier = next((t for t in inputs if t.rank == made.rank), None)
         if op.name.rstrip("_") in _FREE_RANK and inputs[0].rank != made.rank:
             carrier = None
+    elif what == "dtype" and (op.name.startswith("new_") or op.name.endswith("_like")):  # a new tensor: its line chose the dtype
+        return Decision("created", made, op, before=inputs[0])
     elif what == "dtype":
         carrier = next((t for t in inputs if t.dtype == made.dtype and t.rank > 0), None) or next((t for t in inputs if t.dtype == made.dtype), None)
     elif what == "device":

@@ -127,3 +127,8 @@ def name_span(source: SourceFile, node: Function | ast.ClassDef) -> Span:
     line, column = source.position(node)[:2]
     start = source.lines[line - 1].find(node.name, column + len("class" if isinstance(node, ast.ClassDef) else "def"))
     return Span(source.file, line, start, line, start + len(node.name), source.function_name(node)) if start >= 0 else source.span(node)
+
+
+def calls_of(sources: Sources, name: str) -> tuple[Span, ...]:
+    """Every call in the program of a function or method with this name."""
+    return tuple(source.span(node) for source in sources.files() for node in source.nodes if isinstance(node, ast.Call) and last_name(node.func) == name)

@@ -27,7 +27,7 @@ from ...reason import edits
 from ...reason.devices import runs_on_meta
 from ...reason.origins import origins
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.structure import with_around
+from ...reason.structure import calls_of, with_around
 from ...reason.wording import code, listed, place, tensor_text
 
 
@@ -68,6 +68,13 @@ class Meta(Family):
                 if owner[0].built
                 else f"it belongs to {named(run, owner[0])}"
             )
+        loads = [call for call in calls_of(run.sources, "load_state_dict") if "strict=False" in run.sources.segment(call)]
+        if loads and left:
+            notes.append(f"`load_state_dict(…, strict=False)` at {place(loads[0])} says nothing of keys that were missing: these got no data from the checkpoint")
+        if run.op is not None and meta is not None and (made := run.decided(meta[1], "device").op) is not None and made.span is not None and made.span.function:
+            notes.append(f"it was made by {code(made.name)} in {code(made.span.function)}, {place(made.span)}")
+        others = [f"{code(n or 'another operand')} is on {t.device}" for n, t in run.tensors if t.device != "meta"]
+        notes += others[:1]
         moved = "to_empty" in run.failure.message
         call = code(run.op.name if run.op is not None else "to" if moved else "the call")
         return run.diagnosis(
@@ -82,7 +89,10 @@ class Meta(Family):
         )
 
     def _made(self, run: Reading, tensor: TensorFacts | None, left: list[str]) -> Cause:
-        """The `device="meta"` that made it: in the constructor call, in a factory call, or of the `with` around them."""
+        """The `device="meta"` that made it: a default set for all, in the constructor call, in a factory call, or of the `with` around them."""
+        defaults = [call for call in calls_of(run.sources, "set_default_device") if "meta" in run.sources.segment(call)]
+        if len(defaults) == 1:
+            return Cause(defaults[0])
         calls = []
         owner = run.history.owner_of.get(tensor.id) if tensor is not None else None
         modules = [owner[0]] if owner is not None else [m for m in run.evidence.modules if any(n.startswith(m.fqn + ".") for n in left[:1])]

@@ -33,6 +33,11 @@ from ...reason.wording import code, place
 _GPU = re.compile(r"\b(cuda|mps|xpu|hip|gpu)\b")
 
 
+def _names_gpu(origin: Origin) -> bool:
+    """Whether the place itself says which device: a literal, or torch's own call with one, not a reader of text that happens to hold the word."""
+    return bool(_GPU.search(origin.text)) and (origin.form == "literal" or (origin.form != "name" and "\n" not in origin.text))
+
+
 class NoCuda(Family):
     code = "TW0302"
     title = "the program asks for a GPU that is not there"
@@ -98,9 +103,11 @@ class NoCuda(Family):
             )
             for expression in given:
                 chain = origins(run.sources, expression.span, run.calls[number:])
-                deciding = next((i for i in range(len(chain) - 1, -1, -1) if _GPU.search(chain[i].text) and chain[i].form != "name"), None)
+                deciding = next((i for i in range(len(chain) - 1, -1, -1) if _names_gpu(chain[i])), None)
                 if deciding is not None:
                     return chain[: deciding + 1]
+                if any(_GPU.search(origin.text) for origin in chain):  # read from text or a file: the program's line that takes it
+                    return chain[: max(1, sum(origin.form == "name" for origin in chain))]
         return ()
 
     def _fixes(self, run: Reading, cause: Cause, device: str, name: str) -> list[Fix]:

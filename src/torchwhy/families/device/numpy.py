@@ -19,6 +19,7 @@ Not to be confused with: `autograd.numpy` (a tensor that requires grad).
 
 from __future__ import annotations
 
+import os
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
@@ -26,7 +27,10 @@ from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason import edits
 from ...reason.origins import origins
 from ...reason.reading import Cause, Reading, reading
-from ...reason.wording import code, place, tensor_text
+from ...reason.wording import code, listed, place, tensor_text
+
+
+_FLIP = re.compile(r"::\s*-\d|\bflip(lr|ud)?\(|\brot90\(")
 
 
 class Numpy(Family):
@@ -87,7 +91,7 @@ class Numpy(Family):
         given = next(iter(run.sources.arguments(run.raised)), None)
         name = given.text if given is not None else "the array"
         chain = origins(run.sources, given.span, run.calls) if given is not None else ()
-        made = next((o for o in reversed(chain) if o.form != "name"), None)
+        made = next((o for o in reversed(chain) if o.form != "name" and ("stride" not in groups or _FLIP.search(o.text))), None)
         cause = Cause(made.span, chain) if made is not None else Cause(run.raised)
         if "stride" in groups:
             fix = edits.append_method(run.sources, given.span, ".copy()") if given is not None else ()
@@ -98,6 +102,7 @@ class Numpy(Family):
                 "flipped here",
                 fixes=[Fix("copy the flipped array", fix, "safe")],
                 notes=(
+                    *self._flips(run, cause),
                     f"a slice such as `[::-1]` or `np.flip` makes a view with a negative stride; {code(name)} is used at {place(run.raised)}",
                 ),
                 confidence=Confidence.CERTAIN,
@@ -116,6 +121,13 @@ class Numpy(Family):
             fixes=[Fix("make an array of numbers, all rows of one length", (), "display-only")],
             confidence=Confidence.LIKELY,
         )
+
+    def _flips(self, run: Reading, cause: Cause) -> list[str]:
+        """Where the program flips an array, when the walk did not lead to one place."""
+        if _FLIP.search(run.sources.segment(cause.span)):
+            return []
+        found = [f"{os.path.basename(file)}:{i}" for file, text in run.evidence.sources for i, line in enumerate(text.splitlines(), 1) if _FLIP.search(line)]
+        return [f"the program flips arrays at {listed(found[:4])}"] if found else []
 
     examples = (
         Example(

@@ -23,11 +23,11 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
+from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord, TensorFacts
 from ...reason import edits
 from ...reason.convert import operand_of
 from ...reason.provenance import path
-from ...reason.reading import Reading, reading
+from ...reason.reading import Cause, Reading, reading
 from ...reason.structure import with_around
 from ...reason.wording import code, place, tensor_text
 
@@ -67,33 +67,39 @@ class Autocast(Family):
         caster = lowered.op if lowered.op is not None and lowered.op.autocast else made_under
         if run.op.autocast is None and caster is None:
             return None
-        return self._answer(
-            run, low, high, caster.autocast if caster is not None else run.op.autocast, place(caster.span) if caster is not None else ""
-        )
+        return self._answer(run, low, high, caster or run.op)
 
-    def _answer(
-        self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts], cast_to: str | None, cast_at: str
-    ) -> Diagnosis:
+    def _answer(self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts], caster: OpRecord) -> Diagnosis:
         decision = run.decided(high[1], "dtype")
-        cause = run.dtype_cause(decision)
+        outside = self._call_outside(run, caster) if decision.how == "module" else None
+        cause = outside or run.dtype_cause(decision)
         low_name, high_name = low[0] or "the result", high[0] or "the other"
-        region = next((r for span in run.calls if (r := with_around(run.sources, span, ("autocast",))) is not None), None)
+        region = next((r for span in (*run.calls, *caster.where) if (r := with_around(run.sources, span, ("autocast",))) is not None), None)
         notes = [
             f"{code(low_name)} is {tensor_text(low[1])}, {code(high_name)} is {tensor_text(high[1])}",
-            f"autocast ({cast_to}) made {code(low_name)} {low[1].dtype}" + (f" at {cast_at}" if cast_at else ""),
+            f"autocast ({caster.autocast}) made {code(low_name)} {low[1].dtype} at {place(caster.span)}",
         ]
+        if outside is not None:
+            notes.append(f"the call at {place(outside.span)} is outside the autocast region, so float32 weights are not cast there")
         if region is not None:
             notes.append(f"the autocast region begins at {place(region.span)}")
         return run.diagnosis(
             self,
             f"{code(high_name)} is {high[1].dtype} but autocast made {code(low_name)} {low[1].dtype}",
             cause,
-            f"{high[1].dtype} is chosen here",
+            f"{high[1].dtype} is chosen here" if outside is None else "called outside autocast",
             trail=run.trail(low[1], "dtype"),
             notes=notes,
             fixes=self._fixes(run, low, high),
             confidence=Confidence.CERTAIN if decision.op else Confidence.LIKELY,
         )
+
+    def _call_outside(self, run: Reading, caster: OpRecord) -> Cause | None:
+        """The failing call was made after the autocast region: the line, in the function that both calls share, that leads to it."""
+        if run.op is None or run.op.autocast:
+            return None
+        shared = {(span.file, span.function) for span in caster.where}
+        return next((Cause(span) for span in run.calls if (span.file, span.function) in shared), None)
 
     def _fixes(self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts]) -> list[Fix]:
         fixes = []

@@ -26,7 +26,8 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.convert import METHODS
-from ...reason.reading import Reading, reading
+from ...reason.provenance import Decision
+from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
 
@@ -62,7 +63,7 @@ class InplaceCast(Family):
         others = [(n, t) for n, t in others if t.id != target.id]
         got = words.get("got") or (others[0][1].dtype if others else "another dtype")
         decision = run.decided(target, "dtype")
-        cause = run.dtype_cause(decision)
+        cause = self._cause(run, decision)
         notes = [
             f"{code(name)} is {tensor_text(target)} and was made at {place(decision.span)}"
             if decision.span
@@ -73,12 +74,21 @@ class InplaceCast(Family):
             self,
             f"{code(name)} is {target.dtype} and can't take the {got} result of {code(run.op.name if run.op else 'the op')}",
             cause,
-            f"{target.dtype} was chosen here",
+            f"{target.dtype} was chosen here" if cause.span != run.raised else "written in place here",
             trail=run.trail(target, "dtype"),
             notes=notes,
             fixes=self._fixes(run, target, others, decision.op is not None, got),
             confidence=Confidence.CERTAIN if decision.op is not None else Confidence.LIKELY,
         )
+
+    def _cause(self, run: Reading, decision: Decision) -> Cause:
+        """Where the target was made, when it was made as a number store; a conversion on purpose or a layer's own buffer stays: then the write is to blame."""
+        op = decision.op
+        if decision.how == "created" and op is not None and not (op.module is not None and decision.module is not None and not decision.module.defined):
+            owner = run.history.owner_of.get(decision.tensor.id)
+            if owner is None or owner[0].defined is not None:
+                return run.dtype_cause(decision)
+        return Cause(run.raised)
 
     def _fixes(self, run: Reading, target: TensorFacts, others: list[tuple[str, TensorFacts]], made_here: bool, got: str) -> list[Fix]:
         fixes = []

@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
+from ...model import Confidence, Diagnosis, Evidence, Fix, Plain, TensorFacts
 from ...reason import edits
 from ...reason.convert import conversion_fixes
 from ...reason.reading import Reading, named, reading
@@ -62,6 +62,12 @@ class UnsupportedOp(Family):
             else "int64"
         )
         notes = [f"{code(name)} is {tensor_text(tensor)}; {self._what_it_takes(op, tensor)}"]
+        settings = [f"{o.parameter}={o.value.text}" for o in run.operands if isinstance(o.value, Plain) and isinstance(o.value.value, str)]
+        if settings:
+            notes.append(f"{code(op)} was called with {code(', '.join(settings))}")
+        root = next(iter(run.trail(tensor, "dtype", 12)[-4:-1]), None)
+        if root is not None:
+            notes.append(f"it comes through {code(run.sources.line_text(root.span.file, root.span.line))} ({place(root.span)})")
         if run.layer is not None:
             notes.append(f"the call is made by {named(run, run.layer)} ({run.layer.kind})")
         if decision.how == "op" and decision.op is not None and decision.before is not None and decision.before.dtype != tensor.dtype:
