@@ -263,6 +263,8 @@ class LoaderFacts:
     drop_last: bool | None = None
     shuffle: bool | None = None
     num_workers: int = 0
+    start_method: str = ""
+    """How its workers start: fork, spawn or forkserver."""
     collate: str = ""
     sampler: str = ""
     batches: int | None = None
@@ -275,6 +277,18 @@ class LoaderFacts:
     """Shapes of that batch and of the first one, as text."""
     built: tuple[Span, ...] = ()
     dataset_defined: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFacts:
+    """One sample of the batch that a loader failed to give."""
+
+    index: int | str | None = None
+    """As the sampler gave it; None for an iterable dataset."""
+    value: Value | None = None
+    """What the dataset gave for it; None where it raised."""
+    returned: tuple[Span, ...] = ()
+    """The lines of the program that returned or yielded it, from the dataset inwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +345,8 @@ class Failure:
     thread: str = "MainThread"
     worker: int | None = None
     """The DataLoader worker in which it was first raised."""
+    loader: int | None = None
+    """The loader that was asked for a batch, or built, when it was raised."""
 
     @property
     def user_frames(self) -> tuple[Frame, ...]:
@@ -395,6 +411,8 @@ class Evidence:
     """Empty unless a backward failed. The first nodes are the roots (depth 0)."""
     loaders: tuple[LoaderFacts, ...] = ()
     optimizers: tuple[OptimizerFacts, ...] = ()
+    samples: tuple[SampleFacts, ...] = ()
+    """Where a loader failed: the samples of that batch, or the one that the dataset could not give."""
     names: tuple[tuple[int, str], ...] = ()
     """Tensor id and the name the user has for it: `net.fc1.weight`, or a variable of the failing frame."""
     sources: tuple[tuple[str, str], ...] = ()

@@ -15,10 +15,12 @@ import torch
 from ..model import Environment, Evidence, Failure, Operand, OpRecord, Span
 from ..record.spans import origin, relative
 from ..record.traceback import strip_traceback
+from ..replay.late import Replayed, replay, replay_text
 from .frames import frames_of, walk
 from .graph import graph_of, roots_of
-from ..replay.late import Replayed, replay
+from .loading import Loading, in_worker, loading_of, raised_elsewhere, returns_of, samples_of, spans_of, with_returns, worker_piece
 from .names import module_roots, tensor_names
+from .pickling import unpicklable
 
 if TYPE_CHECKING:
     from ..record.recorder import Recorder
@@ -34,21 +36,32 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
     levels = walk(strip_traceback(error.__traceback__))
     every_level = [level for e in _chain(error) for level in walk(strip_traceback(e.__traceback__))]
     modules = recorder.module_facts(module_roots(every_level))
-    failure = _failure(error, recorder, levels)
+    loading = loading_of(levels, recorder)
+    failure = replace(raised_elsewhere(_failure(error, recorder, levels)), loader=loading.loader)
     ops = recorder.history()
     graph = graph_of(roots_of(levels), recorder)
     names = tensor_names(every_level, modules, recorder)
-    if failure.op is None and not seen.full and seen.mode != "off" and levels and _may_be_torchs(error):
+    samples = samples_of(loading, recorder)
+    again: Replayed | None = None
+    if failure.worker is not None and failure.caused_by is not None and seen.mode != "off":
+        again = _again_in_worker(failure.caused_by, failure.worker, loading, recorder, every_level)
+        if again is not None and again.failure is not None:
+            failure = replace(failure, caused_by=in_worker(again.failure, failure))
+    elif failure.op is None and not seen.full and seen.mode != "off" and levels and _may_be_torchs(error):
         again = replay(error, levels, recorder, lambda e: _look(e, recorder, every_level))
         if again is not None:
             failure = replace(failure, op=again.op, operands=operands_of(again.op))
-            ops, graph, modules, seen = again.ops, again.graph or graph, again.modules or modules, replace(seen, replayed=True)
-            names = tuple({**dict(names), **dict(again.names)}.items())
+    if again is not None:
+        ops, graph, modules, seen = again.ops, again.graph or graph, again.modules or modules, replace(seen, replayed=True)
+        names = tuple({**dict(names), **dict(again.names)}.items())
+        samples = again.samples or samples
+    samples = with_returns(samples, returns_of(loading)) if loading.data else samples
     loaders, optimizers = recorder.loaders(), recorder.optimizers()
     spans: list[Span] = [span for op in ops for span in op.where]
     spans += [span for module in modules for span in (*module.built, *((module.defined,) if module.defined else ()))]
     spans += [frame.span for f in _failures(failure) for frame in f.frames]
     spans += [span for thing in (*loaders, *optimizers) for span in thing.built]
+    spans += spans_of(samples, loaders)
     return Evidence(
         failure=failure,
         ops=ops,
@@ -56,10 +69,12 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
         graph=graph,
         loaders=loaders,
         optimizers=optimizers,
+        samples=samples,
         names=names,
         sources=read_sources((*(span.file for span in spans), *own_files())),
         environment=environment(),
         recording=seen,
+        probes=unpicklable(error, loading, levels),
         problems=tuple(recorder.problems),
     )
 
@@ -68,7 +83,20 @@ def _look(error: BaseException, recorder: "Recorder", outer: list[TracebackType]
     levels = walk(strip_traceback(error.__traceback__))
     modules = recorder.module_facts(module_roots([*outer, *levels]))
     names = tensor_names([*outer, *levels], modules, recorder)
-    return Replayed(recorder.history(), recorder.failing(error), graph_of(roots_of(levels), recorder), modules, names)
+    samples = samples_of(loading_of(levels, recorder), recorder)
+    return Replayed(recorder.history(), recorder.failing(error), graph_of(roots_of(levels), recorder), modules, names, samples)
+
+
+def _again_in_worker(told: Failure, worker: int, loading: Loading, recorder: "Recorder", outer: list[TracebackType]) -> Replayed | None:
+    given: list[tuple[Span, ...]] = []
+    piece = worker_piece(loading, worker, given)
+
+    def look(error: BaseException) -> Replayed:
+        seen = _look(error, recorder, outer)
+        failure = _failure(error, recorder, walk(strip_traceback(error.__traceback__)))
+        return replace(seen, samples=with_returns(seen.samples, given), failure=failure)
+
+    return replay_text(piece, told, recorder, look) if piece is not None else None
 
 
 def _may_be_torchs(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -114,6 +115,13 @@ class Loaders:
         if recorder.full:
             recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
 
+    def asked(self, iterator: Any) -> tuple[int | None, Any]:
+        """The loader that an iterator belongs to, and the indices of the batch that it was asked for last."""
+        batches = self.batches.get(self.identities.of(iterator))
+        if batches is None:
+            return None, None
+        return batches.described.id if batches.described is not None else None, batches.indices
+
     def facts(self) -> tuple[LoaderFacts, ...]:
         """The data loaders that live, and the last ones that do not: nothing keeps that of `for x in DataLoader(...)` once the loop has failed."""
         living = {n: t for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader)}
@@ -140,12 +148,19 @@ class Loaders:
             drop_last=state.get("drop_last"),
             shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
             num_workers=int(state.get("num_workers", 0)),
+            start_method=_start_method(loader) if state.get("num_workers", 0) else "",
             collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
             sampler=type(sampler).__name__,
             built=spans(self.built.get(number, ())),
             batches=0 if state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")) else None,
             **batches.facts(),
         )
+
+
+def _start_method(loader: Any) -> str:
+    """Without settling it: asked in the plain way, Python would take the default for the program's choice."""
+    context = loader.multiprocessing_context or multiprocessing
+    return str(context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0])
 
 
 def _per_epoch(facts: LoaderFacts) -> int | None:

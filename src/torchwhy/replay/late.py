@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..model import GraphNode, ModuleFacts, OpRecord
+from ..model import Failure, GraphNode, ModuleFacts, OpRecord, SampleFacts
 from ..record.spans import origin
 from .body import pieces
 from .child import can_fork, in_child
@@ -32,6 +32,9 @@ class Replayed:
     graph: tuple[GraphNode, ...]
     modules: tuple[ModuleFacts, ...]
     names: tuple[tuple[int, str], ...]
+    samples: tuple[SampleFacts, ...] = ()
+    failure: Failure | None = None
+    """The failure itself, where the first run brought only its text."""
 
 
 Look = Callable[[BaseException], Replayed]
@@ -43,7 +46,7 @@ def replay(error: BaseException, levels: list[TracebackType], recorder: "Recorde
     for piece in pieces(levels, lambda file: origin(file) == "user")[: 3 if forks else 1]:
 
         def attempt(piece: Callable[[], object] = piece) -> Replayed | None:
-            return _attempt(piece, error, recorder, look)
+            return _attempt(piece, type(error).__name__, str(error), recorder, look)
 
         found = in_child(attempt, SECONDS) if forks else None
         if found is not None:
@@ -51,15 +54,20 @@ def replay(error: BaseException, levels: list[TracebackType], recorder: "Recorde
     return None
 
 
-def _attempt(piece: Callable[[], object], error: BaseException, recorder: "Recorder", look: Look) -> Replayed | None:
+def replay_text(piece: Callable[[], object], told: Failure, recorder: "Recorder", look: Look) -> Replayed | None:
+    """The same for a failure in another process, of which only the text is known."""
+    return in_child(lambda: _attempt(piece, told.error_type, told.message, recorder, look), SECONDS)
+
+
+def _attempt(piece: Callable[[], object], kind: str, message: str, recorder: "Recorder", look: Look) -> Replayed | None:
     before = recorder.tape.count
     recorder.mode = "full"
     recorder.start()
     again = _run(piece)
-    if again is not None and _AGAIN in str(error):  # the graph that is gone was made one round earlier: see that round too
+    if again is not None and _AGAIN in message:  # the graph that is gone was made one round earlier: see that round too
         again = _run(piece) or again
     recorder.stop()
-    if again is None or type(again) is not type(error) or _pattern(again) != _pattern(error):
+    if again is None or type(again).__name__ != kind or _pattern(str(again)) != _pattern(message):
         return None
     seen = look(again)
     return replace(seen, ops=tuple(replace(op, replayed=op.index >= before) for op in seen.ops))
@@ -73,5 +81,5 @@ def _run(piece: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def _pattern(error: BaseException) -> str:
-    return re.sub(r"\d+", "#", str(error))[:300]
+def _pattern(message: str) -> str:
+    return re.sub(r"0x[\da-f]+|\d+", "#", message.strip())[:300]
