@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from torchwhy.record import recorder as recorder_module
 from torchwhy.record.recorder import Recorder
 
 
@@ -102,3 +103,15 @@ def test_compiled_code_has_no_new_graph_and_no_recompilation() -> None:
         return len(graphs), sum(dynamo.utils.counters["graph_break"].values())
 
     assert count(True) == count(False)
+
+
+def test_a_loop_without_modules_falls_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "_MOST_FULL_OPS", 50)
+    recorder = Recorder()
+    recorder.start()
+    x = torch.zeros(2)
+    for _ in range(200):
+        x = x + 1
+    recorder.stop()
+    assert x.tolist() == [200.0, 200.0]
+    assert 50 <= len(recorder.history()) <= 60

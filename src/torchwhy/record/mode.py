@@ -68,6 +68,8 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         self.tape = tape
         self.fault = fault
         self.idle = True
+        self.limit = float("inf")
+        """Events of the tape at which it falls idle by itself: a loop that gives the recorder no place to step aside."""
         self._calls: dict[tuple[int, int], tuple[CodeType, Call]] = {}
 
     def forget(self) -> None:
@@ -114,6 +116,8 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
             raise
         try:
             self.tape.end(event, held, result)
+            if event.index >= self.limit:
+                self.idle = True
             if event.outputs and getattr(func, "__name__", "") == "__get__" and func.__self__ is torch.Tensor.data:
                 self.tape.aliases.add(event.outputs[0][0])
         except Exception as fault:
