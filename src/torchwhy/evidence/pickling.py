@@ -68,7 +68,7 @@ def _test_for(message: str) -> Callable[[Any], bool] | None:
 
 
 def _walk(root: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Everything below, as pickle meets it: the path, the thing, and what holds it."""
+    """Everything below, as pickle meets it: the path, the thing, and the object that holds it (through lists and dicts)."""
     seen: set[int] = set()
     waiting: list[tuple[str, Any, Any, int]] = [("", root, None, 0)]
     while waiting and len(seen) < _MOST:
@@ -78,7 +78,8 @@ def _walk(root: Any) -> Iterator[tuple[str, Any, Any]]:
         seen.add(id(thing))
         yield path, thing, holder
         if depth < _DEEPEST and not isinstance(thing, (torch.Tensor, type, types.FunctionType)):
-            below = [(path + step, inner, thing, depth + 1) for step, inner in _parts(thing)]
+            inside = holder if isinstance(thing, (list, tuple, dict, set, frozenset)) else thing
+            below = [(path + step, inner, inside, depth + 1) for step, inner in _parts(thing)]
             waiting.extend(reversed(below))
 
 

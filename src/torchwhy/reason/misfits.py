@@ -174,10 +174,16 @@ def _giver(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
     if decision.how != "module" or giver is None or not decision.setting or not giver.built or giver.id == misfit.layer.id:
         return None
     there, here = run.setting(giver, decision.setting, misfit.gets), run.setting(misfit.layer, misfit.setting, misfit.wants)
-    if is_shared(run, there, giver) or not is_shared(run, here, misfit.layer):
+    if is_shared(run, there, giver) or not is_shared(run, here, misfit.layer) or _of_one_call(there, here):
         return None
     fixes = (_built_for(run, giver, decision.setting, misfit.wants), _built_for(run, misfit.layer, misfit.setting, misfit.gets))
     return "giver", there, f"{decision.setting} is {misfit.gets}", (), fixes, Confidence.LIKELY
+
+
+def _of_one_call(one: Cause, other: Cause) -> bool:
+    """Whether both numbers were handed over by one call, as in `block(3, 8)`: then one of them was taken for the other inside of it."""
+    lines = {(o.span.file, o.span.line, o.span.function) for o in one.origins[1:]}
+    return any((o.span.file, o.span.line, o.span.function) in lines for o in other.origins[1:])
 
 
 def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
@@ -229,11 +235,11 @@ def _is_in(span: Span, ways: Mapping[Span, str]) -> bool:
 def _ways_of_others(run: Reading, module: ModuleFacts, of_the_loop: bool = False) -> dict[Span, str]:
     """Every place in the text that a number of another layer of torch's went through, with what stands there.
 
-    Layers built by the same call in a loop count only where that is asked for.
+    Layers built by the same call in the text count only where that is asked for.
     """
     found: dict[Span, str] = {}
     for other in run.evidence.modules[:200]:
-        if other.id != module.id and other.defined is None and other.built and (of_the_loop or other.built != module.built):
+        if other.id != module.id and other.defined is None and other.built and module.built and (of_the_loop or other.built[0] != module.built[0]):
             for name in other.passed:
                 if other.number(name) is not None and name in other.signature:
                     found |= {origin.span: origin.text for origin in run.setting(other, name).origins}

@@ -28,6 +28,7 @@ from .history import History, history_of
 from .operands import expressions
 from .origins import Origin, argument_origins, origins
 from .provenance import Decision, Property, Size, decided, path
+from .shape_edits import callee
 from .sizes import size_expression
 from .source import Sources
 from .wording import code, tensor_text
@@ -96,6 +97,14 @@ class Reading:
         ):
             return None
         return module
+
+    @cached_property
+    def constructing(self) -> ModuleFacts | None:
+        """The torch layer whose constructor raised."""
+        for frame in reversed(self.failure.frames):
+            if frame.origin == "torch" and frame.module is not None:
+                return self.history.module(frame.module) if frame.span.function.endswith("__init__") else None
+        return None
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @cached_property
@@ -219,6 +228,19 @@ class Reading:
             value = getattr(module.setting(setting), "value", None)
         found = self.argument_origins(module.built, setting, module.signature, value)
         return found or Cause(module.built[0] if module.built else self.raised)
+
+    def kind(self, module: ModuleFacts) -> Cause:
+        """Where the kind of a layer was chosen: its constructor call, or what its name there stands for (`norm_layer=nn.BatchNorm2d`)."""
+        call = module.built[0] if module.built else None
+        name = callee(self.sources, call) if call is not None else None
+        if call is None or name is None:
+            return Cause(call or self.raised)
+        if self.sources.segment(name) == module.kind:
+            return Cause(name)
+        source, node = self.sources.file(call.file), self.sources.call_at(call)
+        found = origins(self.sources, source.span(node.func), module.built) if source is not None and node is not None else ()
+        last = next((o for o in reversed(found) if o.text.rpartition(".")[2] == module.kind), None)
+        return Cause(last.span, found) if last is not None else Cause(call)
 
     def argument_origins(self, calls: Sequence[Span], parameter: str, signature: Sequence[str] = (), value: object = None) -> Cause | None:
         """The chain behind one argument of a recorded call (`calls`: that call, then the calls around it)."""

@@ -51,3 +51,13 @@ def other_function(sources: Sources, span: Span, name: str) -> Edits:
         return ()
     _, _, line, column = source.position(call.func)
     return (Edit(Span(source.file, line, column - len(call.func.attr), line, column, source.function_name(call)), name),)
+
+
+def callee(sources: Sources, call: Span) -> Span | None:
+    """The last name of what is called: `BatchNorm1d` in `nn.BatchNorm1d(64)`."""
+    source, node = sources.file(call.file), sources.call_at(call)
+    if source is None or node is None or not isinstance(node.func, (ast.Name, ast.Attribute)):
+        return None
+    _, _, line, column = source.position(node.func)
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+    return Span(source.file, line, column - len(name), line, column, source.function_name(node))

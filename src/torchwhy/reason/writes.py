@@ -14,6 +14,9 @@ from .scopes import dotted
 from .wording import code, place
 
 
+_ONLY_IN_PLACE = frozenset("copy_ zero_ uniform_ normal_ random_ exponential_ geometric_ cauchy_ log_normal_ set_ resize_ bernoulli_".split())
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """`target`: the program's expression for what was written; `module`: the layer built with `inplace=True` (or `max_norm`) that wrote it."""
@@ -86,6 +89,15 @@ def statement_base(node: ast.AST | None) -> str:
     return (dotted(node) or "") if node is not None else ""
 
 
+def writes_in_place(statement: ast.stmt) -> bool:
+    """Whether a statement is `x[…] = …`, `x += …` or `x.method_(…)`."""
+    if isinstance(statement, ast.Assign):
+        return isinstance(statement.targets[0], ast.Subscript)
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    method = call.func.attr if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else ""
+    return isinstance(statement, ast.AugAssign) or method.endswith("_") and not method.endswith("__")
+
+
 def _is_module_name(node: ast.AST) -> bool:
     """`torch`, `nn.init`, `F`: what stands in front of a function's dot and is no tensor."""
     name = dotted(node) or ""
@@ -142,7 +154,7 @@ def without_writing(run: Reading, what: Written, found: Overwritten | None = Non
     name = base_name(run, span)
     if made := edits.out_of_place(run.sources, span) if not _in_a_piece(run, span, what.target) else ():
         return Fix(f"write the result of {code(run.sources.segment(span))} to a new tensor", made, "safe")
-    own = bool(name) and not name.startswith("torch")
+    own = bool(name) and "[" not in name and not name.startswith("torch")
     made = edits.insert_before(run.sources, span.file, span.line, f"{name} = {name}.clone()") if own else ()
     return Fix(f"write into a copy: {code(f'{name} = {name}.clone()')} first", made, "safe") if made else None
 
@@ -154,6 +166,8 @@ def _in_a_piece(run: Reading, span: Span, target: str) -> bool:
     node = run.sources.node_at(span) or run.sources.statement_at(span.file, span.line)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
         receiver = node.func.value
+        if node.func.attr in _ONLY_IN_PLACE:
+            return True
         return isinstance(receiver, ast.Subscript) or isinstance(receiver, ast.Name) and receiver.id != target.partition(".")[0]
     return isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript)
 

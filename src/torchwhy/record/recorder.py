@@ -124,6 +124,7 @@ class Recorder:
         if full:
             self._full_since = (self.tape.count, self._steps())
             self.limit = self.tape.count + (_MOST_FULL_OPS if self._first else self.full_ops)
+            self.recording.limit = self.tape.count + _MOST_FULL_OPS if self.mode == "adaptive" else float("inf")
             self._full.apply()
             self.push()
         else:
