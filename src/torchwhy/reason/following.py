@@ -17,7 +17,8 @@ _STEPS = 16
 
 
 def follow_data(walk: Walk, place: Place) -> tuple[Origin, ...]:
-    """The places on the way, the first included. It ends where several values come together, at a name with several values, and at a file's name."""
+    """The places on the way, the first included. It ends where several values come together, at a name with several values, at a file's name, and
+    where a function was handed the data."""
     found: list[Origin] = []
     seen: set[ast.AST] = set()
     at: Place | None = place
@@ -26,6 +27,8 @@ def follow_data(walk: Walk, place: Place) -> tuple[Origin, ...]:
             break
         seen.add(at.node)
         found.append(origin_at(walk, at))
+        if at.kind == "argument":
+            break  # the caller handed it over: that is where a helper got what it did not expect
         at = _next(walk, at)
     return tuple(found)
 
@@ -43,7 +46,11 @@ def _next(walk: Walk, place: Place) -> Place | None:
         return inside
     if isinstance(node, ast.Subscript):
         return part(place, node.value)
-    names = _data_names(place, node)
+    if isinstance(node, ast.Call):
+        given = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+        names = [name for a in (*given, *node.args) for name in _data_names(place, a)]
+    else:
+        names = _data_names(place, node)
     return part(place, names[0]) if len({n.id for n in names}) == 1 else None
 
 

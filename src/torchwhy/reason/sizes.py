@@ -19,6 +19,8 @@ _ONE_NUMBER = {"arange": "end", "eye": "n", "linspace": "steps", "one_hot": "num
 
 def size_expression(sources: Sources, op: OpRecord, dim: int, rank: int) -> Expression | None:
     """The expression that gives dimension `dim` (of `rank`) in the call that made a tensor: `7` in `torch.zeros(2, 7)` and in `x.view((2, 7))`."""
+    if op.name == "getitem":
+        return _slice_expression(sources, op, dim, rank)
     source, call = _call(sources, op)
     if source is None or call is None:
         return None
@@ -38,6 +40,31 @@ def size_expression(sources: Sources, op: OpRecord, dim: int, rank: int) -> Expr
     if len(numbers) == rank and not any(isinstance(n, (ast.Starred, ast.Tuple, ast.List)) for n in numbers) and len(call.args) - rank <= 1:
         return source.expression(numbers[dim])
     return None
+
+
+def _slice_expression(sources: Sources, op: OpRecord, dim: int, rank: int) -> Expression | None:
+    """The length of the slice that cut dimension `dim`: `28` in `x[..., :28]`, `size` in `x[:, top : top + size]`."""
+    span = op.span
+    source, node = (sources.file(span.file), sources.node_at(span)) if span is not None else (None, None)
+    if source is None or not isinstance(node, ast.Subscript):
+        return None
+    index: list[ast.expr] = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    kept = [i for i in index if isinstance(i, ast.Slice) or isinstance(i, ast.Constant) and i.value in (None, ...)]
+    if len([i for i in kept if not isinstance(i, ast.Slice)]) > 1:
+        return None
+    dots = next((n for n, i in enumerate(kept) if isinstance(i, ast.Constant) and i.value is ...), len(kept))
+    at = dim if dim < dots else dim - rank + len(kept)
+    part = kept[at] if 0 <= at < len(kept) and (dim < dots or at > dots) else None
+    if not isinstance(part, ast.Slice) or part.upper is None or part.step is not None:
+        return None
+    upper, lower = part.upper, part.lower
+    if lower is None:
+        return source.expression(upper)
+    if isinstance(upper, ast.BinOp) and isinstance(upper.op, ast.Add):
+        for one, other in ((upper.left, upper.right), (upper.right, upper.left)):
+            if source.segment(one) == source.segment(lower):
+                return source.expression(other)
+    return source.expression(upper)
 
 
 def _call(sources: Sources, op: OpRecord) -> tuple[SourceFile | None, ast.Call | None]:
