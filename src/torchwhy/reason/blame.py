@@ -127,7 +127,7 @@ def _choose_size(evidence: Evidence, op: OpRecord | None, sides: list[Side]) -> 
         comes = [derives(evidence, one.tensor, other.tensor, before), derives(evidence, other.tensor, one.tensor, before)]
         if comes.count(True) == 1 and (branch := sides[comes.index(True)]).decision.how != "given":
             return branch, "branch"
-    promises = [_promise(evidence, s) + _is_filled(op, s) for s in sides]
+    promises = [promise(evidence, s) + _is_filled(op, s) for s in sides]
     strongest = max(promises)
     first = [s for s, promise in zip(sides, promises) if promise == strongest]
     if len(first) == 1:
@@ -158,7 +158,7 @@ def _is_layers(one: Side) -> bool:
     return one.decision.how == "module" and one.decision.module is not None
 
 
-def _promise(evidence: Evidence, one: Side) -> int:
+def promise(evidence: Evidence, one: Side) -> int:
     """How much the program's text promised the size: 3 built or made with it, 2 an op's result, 1 data as it came, 0 unknown."""
     how, op = one.decision.how, one.decision.op
     if how == "module":

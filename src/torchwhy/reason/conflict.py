@@ -97,7 +97,8 @@ def size_fixes(run: Reading, found: Conflict) -> list[Fix]:
     if last is not None and last.form == "literal" and last.value == one.value and isinstance(last.value, int):
         what = next((o.name for o in reversed(found.cause.origins) if o.name), decision.setting) or "the size"
         made = edits.set_value(run.sources, last.span, str(other.value))
-        return [Fix(f"make {code(what)} {other.value}", made, changes="parameters made with it have another size")]
+        changes = "parameters made with it have another size" if decision.how == "module" else ""
+        return [Fix(f"make {code(what)} {other.value}", made, changes=changes)]
     if found.blame.reason == "branch":
         project = "a projection: a 1x1 convolution or a linear layer"
         return [Fix(f"bring {code(other.name)} to {one.value} too ({project}), or keep {other.value} in the branch")]

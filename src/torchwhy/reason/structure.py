@@ -132,3 +132,12 @@ def name_span(source: SourceFile, node: Function | ast.ClassDef) -> Span:
 def calls_of(sources: Sources, name: str) -> tuple[Span, ...]:
     """Every call in the program of a function or method with this name."""
     return tuple(source.span(node) for source in sources.files() for node in source.nodes if isinstance(node, ast.Call) and last_name(node.func) == name)
+
+
+def length_return(sources: Sources, defined: Span, name: str) -> Span | None:
+    """The last `return` of the `__len__` of the class with this name that is defined at a span."""
+    source = sources.file(defined.file)
+    found = (n for n in (source.nodes if source else ()) if isinstance(n, ast.ClassDef) and n.name == name)
+    length = next((m for cls in found for m in methods(cls) if m.name == "__len__"), None)
+    every = returns(sources, defined.file, length.lineno) if length is not None else ()
+    return every[-1] if every else None

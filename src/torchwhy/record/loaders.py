@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class Loaders:
                 number = self.identities.of(loader)
                 batches = self.batches.setdefault(number, _Batches())
                 batches.begin()
-                batches.described, batches.kind = self._loader(number, loader), type(loader.dataset)
+                batches.described, batches.kind = self._loader(number, loader), type(own_dataset(loader.dataset))
                 self.batches[self.identities.of(iterator)] = batches
             except Exception as fault:
                 recorder.fault("at a loader's start", fault)
@@ -129,10 +130,14 @@ class Loaders:
         found = []
         for number, loader in living.items():
             dataset = vars(loader).get("dataset")
-            found.append(replace(self._loader(number, loader), length=_length(dataset), dataset_defined=class_span(type(dataset))))
+            defined = class_span(type(own_dataset(dataset)))
+            found.append(replace(self._loader(number, loader), length=_length(dataset), dataset_defined=defined))
         for batches in reversed(gone):
             if batches.described is not None:
-                found.append(replace(batches.described, dataset_defined=class_span(batches.kind), **batches.facts()))
+                dataset = batches.dataset()
+                length = batches.described.length if batches.described.length is not None else _length(dataset)
+                defined = class_span(type(dataset)) if dataset is not None else None
+                found.append(replace(batches.described, length=length, dataset_defined=defined, **batches.facts()))
         return tuple(replace(f, batches=_per_epoch(f)) for f in found)
 
     def _loader(self, number: int, loader: Any) -> LoaderFacts:
@@ -142,7 +147,7 @@ class Loaders:
         size = loader.batch_size if "_DataLoader__initialized" in state else None
         return LoaderFacts(
             id=number,
-            dataset=type(dataset).__name__,
+            dataset=type(own_dataset(dataset)).__name__,
             length=_length(dataset) if type(dataset) in (list, tuple, torch.Tensor, torch.utils.data.TensorDataset) else None,
             batch_size=size if isinstance(size, int) and size else None,
             drop_last=state.get("drop_last"),
@@ -155,6 +160,13 @@ class Loaders:
             batches=0 if state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")) else None,
             **batches.facts(),
         )
+
+
+def own_dataset(dataset: Any) -> Any:
+    """The dataset below torch's own `Subset`."""
+    while type(dataset) is torch.utils.data.Subset:
+        dataset = dataset.dataset
+    return dataset
 
 
 def _start_method(loader: Any) -> str:
@@ -180,7 +192,7 @@ class _Batches:
         self.usual: tuple[str, ...] = ()
         self.seen: set[tuple[str, ...]] = set()
         self.described: LoaderFacts | None = None
-        self.kind: type = object
+        self.dataset: Callable[[], Any] = _nothing
 
     def facts(self) -> dict[str, Any]:
         """What the loader's facts say of its newest batch."""
@@ -201,6 +213,17 @@ class _Batches:
         """The batch asked for last is that of the oldest indices drawn (workers draw them ahead)."""
         if self.pending:
             self.indices = self.pending.pop(0)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _weak(thing: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:  # lists and tuples
+        return _nothing
 
 
 def _is_torch(thing: Any) -> bool:
