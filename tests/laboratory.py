@@ -113,7 +113,7 @@ def _serve() -> None:
     import torch.utils.data
 
     import torchwhy.diagnose
-    import torchwhy.evidence
+    import torchwhy.evidence.gather
     import torchwhy.record.recorder
     import torchwhy.render.json  # noqa: F401
     from torchwhy.catalogue import load

@@ -347,6 +347,10 @@ class Failure:
     """The DataLoader worker in which it was first raised."""
     loader: int | None = None
     """The loader that was asked for a batch, or built, when it was raised."""
+    rank: int | None = None
+    """The process of a distributed job in which it was raised, where that is known."""
+    log_line: int | None = None
+    """The line of the log on which its text begins."""
 
     @property
     def user_frames(self) -> tuple[Frame, ...]:
@@ -421,6 +425,13 @@ class Evidence:
     recording: Recording = Recording()
     probes: tuple[Probe, ...] = ()
     from_text: bool = False
+    """Read from a printed text: no ops, no modules, no values."""
+    context: tuple[str, ...] = ()
+    """Of a text: the lines around the failure that are no part of its traceback."""
+    others: tuple[Failure, ...] = ()
+    """Of a text, or of several processes: failures that are neither this one nor its consequences."""
+    consequences: tuple[str, ...] = ()
+    """What failed because this one did, one line each."""
     problems: tuple[str, ...] = ()
 
     def source(self, file: str) -> str | None:
@@ -514,3 +525,5 @@ class Report:
     problems: tuple[str, ...] = ()
     memory: tuple[tuple[str, float], ...] = ()
     """Of an out-of-memory failure: what the allocator said, in bytes."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about the whole: what an error is that PyTorch did not raise, which process failed first."""

@@ -101,7 +101,7 @@ class Session:
 
             self.evidence = describe(error)
             if self.recorder is not None and isinstance(error, Exception):
-                from .evidence import gather
+                from .evidence.gather import gather
 
                 self.evidence = gather(error, self.recorder)
         self.gathering_s = time.perf_counter() - began

@@ -1,4 +1,1 @@
-"""From a live failure to plain data, once, after the program's own traceback was shown."""
-from .gather import gather
-
-__all__ = ["gather"]
+"""From a live failure, or from a printed one, to plain data: `gather` reads the living program, `log` reads text and needs no torch."""
