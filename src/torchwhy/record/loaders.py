@@ -55,7 +55,8 @@ class Loaders:
                 number = self.identities.of(loader)
                 batches = self.batches.setdefault(number, _Batches())
                 batches.begin()
-                batches.described, batches.kind = self._loader(number, loader), type(own_dataset(loader.dataset))
+                batches.described = self._loader(number, loader)
+                batches.dataset, batches.kind = _weak(loader.dataset), type(own_dataset(loader.dataset))
                 self.batches[self.identities.of(iterator)] = batches
             except Exception as fault:
                 recorder.fault("at a loader's start", fault)
@@ -134,10 +135,8 @@ class Loaders:
             found.append(replace(self._loader(number, loader), length=_length(dataset), dataset_defined=defined))
         for batches in reversed(gone):
             if batches.described is not None:
-                dataset = batches.dataset()
-                length = batches.described.length if batches.described.length is not None else _length(dataset)
-                defined = class_span(type(dataset)) if dataset is not None else None
-                found.append(replace(batches.described, length=length, dataset_defined=defined, **batches.facts()))
+                length = batches.described.length if batches.described.length is not None else _length(batches.dataset())
+                found.append(replace(batches.described, length=length, dataset_defined=class_span(batches.kind), **batches.facts()))
         return tuple(replace(f, batches=_per_epoch(f)) for f in found)
 
     def _loader(self, number: int, loader: Any) -> LoaderFacts:
@@ -193,6 +192,7 @@ class _Batches:
         self.seen: set[tuple[str, ...]] = set()
         self.described: LoaderFacts | None = None
         self.dataset: Callable[[], Any] = _nothing
+        self.kind: type = object
 
     def facts(self) -> dict[str, Any]:
         """What the loader's facts say of its newest batch."""
