@@ -159,6 +159,11 @@ class Reading:
             return found
         return replace(found, expression=written.text, span=written.span)
 
+    def written(self, tensor: TensorFacts) -> str:
+        """The expression that stands for this very tensor in the failing line's call of a module; empty where none does."""
+        found = expression_of(self.sources, self.failure).get(tensor.id)
+        return found.text if found is not None else ""
+
     def earlier_input(self, tensor: TensorFacts) -> TensorFacts | None:
         """What the same op of the same layer got in the place of this tensor when it last went well."""
         if self.op is not None:
