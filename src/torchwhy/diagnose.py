@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from .catalogue import load
 from .family import Family
@@ -43,9 +44,13 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     """
     found: list[tuple[tuple[int, int, int, int], Diagnosis]] = []
     problems: list[str] = []
-    for depth, failure in enumerate(chain(evidence.failure)):
-        if failure.error_type in _NEVER_TORCH:
-            break
+    asked = takewhile(lambda f: f.error_type not in _NEVER_TORCH, chain(evidence.failure))
+    for depth, failure in reversed(list(enumerate(asked))):
+        told, _, again = failure.message.partition("\nOriginal Traceback")
+        if again and failure.caused_by is not None:  # a worker's exception raised again: all of its text was asked about already
+            if found:
+                break
+            failure = replace(failure, message=told)
         seen_so = replace(evidence, failure=failure)
         for place, family in enumerate(families):
             try:

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import linecache
-from types import FrameType, TracebackType
+import re
+from types import FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..record.recorder import Recorder
 
 _LOCALS = {"user": 60, "library": 24, "torch": 24}
+_ATTRIBUTE = re.compile(r"\b([A-Za-z_]\w*)\.([A-Za-z_]\w*)\b(?!\s*\()")
 _HIDDEN = ("__builtins__", "__annotations__", "__spec__", "__loader__", "__doc__", "__name__", "__file__", "__cached__", "__package__")
 
 
@@ -38,11 +40,13 @@ def _frame(level: TracebackType, recorder: "Recorder") -> Frame:
     kind = origin(code.co_filename)
     span = span_of(code, level.tb_lasti)
     me = frame.f_locals.get("self")
+    line = linecache.getline(code.co_filename, span.line).strip()
+    held = _attributes_on(line, frame, recorder) if kind == "user" else ()
     return Frame(
         span=span,
         origin=kind if kind != "own" else "library",
-        code=linecache.getline(code.co_filename, span.line).strip(),
-        locals=_locals(frame, recorder, _LOCALS.get(kind, 24)),
+        code=line,
+        locals=(*_locals(frame, recorder, _LOCALS.get(kind, 24)), *held),
         module=recorder.module_id(me) if isinstance(me, nn.Module) else None,
     )
 
@@ -52,6 +56,22 @@ def _locals(frame: FrameType, recorder: "Recorder", limit: int) -> tuple[Argumen
     if frame.f_locals is frame.f_globals:  # a script's top level: the last assigned are the nearest to the failure
         chosen = [(k, v) for k, v in chosen if not _is_definition(v)]
     return tuple(Argument(name, recorder.describe(value)) for name, value in chosen[-limit:])
+
+
+def _attributes_on(line: str, frame: FrameType, recorder: "Recorder") -> tuple[Argument, ...]:
+    """`self.labels` and the like, where the line names them and the object simply holds them."""
+    found: dict[str, Argument] = {}
+    for base, name in _ATTRIBUTE.findall(line)[:16]:
+        owner = frame.f_locals.get(base)
+        if isinstance(owner, (ModuleType, type)):
+            continue
+        try:
+            held = object.__getattribute__(owner, "__dict__")
+        except AttributeError:  # no variable of the frame, or an object without a dictionary
+            continue
+        if isinstance(held, dict) and name in held:
+            found[f"{base}.{name}"] = Argument(f"{base}.{name}", recorder.describe(held[name]))
+    return tuple(found.values())
 
 
 def _is_definition(value: object) -> bool:

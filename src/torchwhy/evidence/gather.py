@@ -105,11 +105,14 @@ def _may_be_torchs(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The exception and those it was raised from, outermost first."""
+    """The exception and those it was raised from, outermost first; one that came again when torch tried in another way counts once."""
     found: list[BaseException] = []
+    seen: set[int] = set()
     current: BaseException | None = error
-    while current is not None and current not in found and len(found) < 16:
-        found.append(current)
+    while current is not None and id(current) not in seen and len(seen) < 32:
+        seen.add(id(current))
+        again = found and type(current) is type(found[-1]) and str(current) == str(found[-1])
+        found += [] if again else [current]
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch.utils.data import DataLoader, dataloader
+from torch.utils.data import DataLoader, Subset, dataloader
 
 from ..model import Failure, LoaderFacts, SampleFacts, Span
 from ..record.spans import origin, relative
@@ -71,11 +71,19 @@ def _fetching(found: Loading, local: dict[str, Any]) -> Loading:
 def samples_of(loading: Loading, recorder: Recorder) -> tuple[SampleFacts, ...]:
     """The batch's samples as the dataset gave them; or the one that it could not give."""
     indices = loading.indices if isinstance(loading.indices, (list, tuple)) else (loading.indices,)
+    dataset = getattr(loading.fetcher, "dataset", None)
     if not loading.data:
-        return (SampleFacts(_plain(loading.index)),) if loading.index is not None else ()
-    numbers = [*indices, *[None] * len(loading.data)]
+        return (SampleFacts(_plain(_own_index(dataset, loading.index))),) if loading.index is not None else ()
+    numbers = [*(_own_index(dataset, index) for index in indices), *[None] * len(loading.data)]
     pairs = list(zip(numbers, loading.data))[:_SAMPLES]
     return tuple(SampleFacts(_plain(index), recorder.describe(value, _DEPTH)) for index, value in pairs)
+
+
+def _own_index(dataset: Any, index: Any) -> Any:
+    """The index in the dataset below torch's own `Subset`."""
+    while type(dataset) is Subset and type(index) is int and isinstance(dataset.indices, (list, tuple, range)):
+        dataset, index = dataset.dataset, dataset.indices[index]
+    return index
 
 
 def with_returns(samples: tuple[SampleFacts, ...], given: Sequence[Way]) -> tuple[SampleFacts, ...]:

@@ -62,7 +62,8 @@ def read_traceback(
     for block in _LINKS.split(text.strip("\n")):
         one = _read_one(block, origin or origin_by_name, line_of)
         if one is not None:
-            failure = replace(one, caused_by=failure)
+            again = failure is not None and (one.error_type, one.message) == (failure.error_type, failure.message)
+            failure = replace(one, caused_by=failure.caused_by if failure is not None and again else failure)
     return failure
 
 
