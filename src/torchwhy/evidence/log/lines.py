@@ -1,0 +1,123 @@
+"""Lines of a log as they were printed: without colours, progress bars, timestamps, and the names of ranks and hosts in front of them."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .scan import Excerpt
+
+LONGEST = 20_000
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\[(?:\d{1,3}(?:;\d{1,3})*)m")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff\u202a-\u202e\u2066-\u2069]")
+_TAGS = re.compile(r"</?(?:span|pre|code|div|p|br|a|b|i|font|li|ul|td|tr|table|html|body|em|strong)\b[^<>]{0,300}>")
+_TIME = (
+    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"|\[?\d\d/\d\d/(?:\d{4}|\d\d) \d\d:\d\d:\d\d\]?|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
+)
+_STAMP = re.compile(rf"(?:{_TIME})(?: |$)")
+_RANK = re.compile(
+    r"\[(?:rank|default|Rank |RANK |local_rank |worker|trainer)[ =]?(\d+)(?:\|[^\]]*)?\]:? ?"
+    r"|\[\d+,(\d+)\]<std(?:err|out)>: ?|\((?:\w+ )?pid=(\d+)(?:, ip=[\d.]+)?\) ?"
+)
+_ANCHOR = re.compile(r"Traceback \(most recent call last\):|  File \"[^\"\n]+\", line \d+")
+_NUMBERED = re.compile(r"(?:rank|worker|trainer)[-_ =:]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
+_QUOTED = re.compile(r"^(?:> ?)+(?=.*(?:Traceback|File \"|Error|    ))")
+_MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#\d+);")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One printed line. `stream` names who printed it (a rank, a host, a process); empty where the log does not say."""
+
+    number: int
+    text: str
+    stream: str = ""
+    rank: int | None = None
+
+
+def lines_of(excerpts: Iterable[Excerpt]) -> list[Line]:
+    """All lines of the excerpts, cleaned; an empty line stands where something between two excerpts was left out."""
+    raw: list[tuple[int, str]] = []
+    for excerpt in excerpts:
+        if raw:
+            raw.append((excerpt.line, ""))
+        raw += _raw_lines(excerpt)
+    prefixes = _learned(text for _, text in raw)
+    return [_line(number, text, prefixes) for number, text in raw]
+
+
+def _raw_lines(excerpt: Excerpt) -> Iterator[tuple[int, str]]:
+    for offset, data in enumerate(excerpt.data.split(b"\n")):
+        for piece in data.rstrip(b"\r").split(b"\r"):
+            text = _decoded(piece[:LONGEST])
+            if "Traceback (most recent call last):\\n" in text:  # a traceback inside of JSON or a repr
+                for part in text.replace('\\"', '"').replace("\\\\n", "\\n").split("\\n"):
+                    yield excerpt.line + offset, part
+            else:
+                yield excerpt.line + offset, text
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    if "\x1b" in text or "m" in text:
+        text = _COLOUR.sub("", text)
+    if not text.isprintable():
+        text = _CONTROL.sub("", text)
+    if "<" in text or "&" in text:
+        text = html.unescape(_TAGS.sub("", text)) if _MARKUP.search(text) else _TAGS.sub("", text) if "</" in text else text
+    return text.rstrip()
+
+
+def _learned(texts: Iterable[str]) -> list[re.Pattern[str]]:
+    """What stands in front of the lines of tracebacks, digits left open: `node-2: 1: `, `Nov 20 18:00:01 host python[17]: `."""
+    seen: Counter[str] = Counter()
+    for text in texts:
+        anchor = _ANCHOR.search(text)
+        if anchor is not None and 0 < anchor.start() <= 160:
+            prefix = text[: anchor.start()]
+            if prefix.strip():
+                seen[re.sub(r"\d+", r"\\d+", re.escape(prefix))] += 1
+    return [re.compile(pattern) for pattern, count in seen.most_common(40) if count > 1]
+
+
+def _line(number: int, text: str, prefixes: list[re.Pattern[str]]) -> Line:
+    known: list[str] = []
+    rank: int | None = None
+    text = _QUOTED.sub("", text)
+    for _ in range(5):
+        stamp = _STAMP.match(text)
+        if stamp is not None and stamp.end() < len(text) and not _is_record(text[stamp.end() :]):
+            text = text[stamp.end() :]
+            continue
+        mark = _RANK.match(text)
+        if mark is None:
+            break
+        digits = mark[1] or mark[2]
+        rank = int(digits[:6]) if digits and rank is None else rank
+        known.append(mark[0].strip(" :"))
+        text = text[mark.end() :]
+    else:
+        return Line(number, text, " ".join(known), rank)
+    for prefix in prefixes:
+        mark = prefix.match(text)
+        if mark is not None:
+            bare = _STAMP.sub("", mark[0]).strip(" :|")
+            found = _NUMBERED.search(mark[0].rstrip())
+            if rank is None and found is not None:
+                rank = int((found[1] or found[2])[:6])
+            known.append(re.sub(rf"{_TIME}", "", bare).strip())
+            text = text[mark.end() :]
+            break
+    return Line(number, text, " ".join(filter(None, known)), rank)
+
+
+def _is_record(rest: str) -> bool:
+    """The rest of a logging record: its time is left in place, so that it is not taken for the text of an error."""
+    return bool(re.match(r"(?:- |\| )?\[?(?:\S+ - )?(?:INFO|DEBUG|WARNING|ERROR|CRITICAL)\b|- \w", rest))

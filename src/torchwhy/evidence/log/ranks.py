@@ -1,0 +1,144 @@
+"""Which failure came first, and which are only its consequences: peers that waited in vain, processes that were ended, launchers that tell of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...model import Failure
+from .failures import Found
+from .lines import Line
+
+_ENDED = ("SIGTERM", "SIGABRT", "ChildFailedError", "SignalException", "ProcessExitedException", "CalledProcessError")
+_PEER = re.compile(
+    r"Connection (?:reset|closed) by peer|Broken pipe|[Ww]atchdog|collective operation timeout|Socket Timeout|recvValue failed|"
+    r"remote process exited|ncclRemoteError|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
+    r"was terminated with signal SIG(?:TERM|ABRT|KILL)|exits with return code = [1-9-]|Ran out of input|gracefully closed|has been shut ?down",
+    re.IGNORECASE | re.DOTALL,
+)
+_AFTERMATH = ("EOFError", "BrokenPipeError", "ConnectionResetError", "KeyboardInterrupt", "SystemExit", "DistNetworkError", "DistStoreError", "CancelledError")
+_ROOT = re.compile(
+    r"Root Cause \(first observed failure\):.{0,300}?rank\s*:\s*(?P<rank>\d+).{0,300}?exitcode\s*:\s*(?P<code>-?\d+)", re.DOTALL
+)
+_PROGRESS = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|\b(?:epoch|step|iter(?:ation)?|batch)\b[\s:=\[#]*\d+.*\bloss\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The failures that stand for themselves, the first cause first; what followed from it; and which ranks shared it."""
+
+    roots: tuple[Found, ...]
+    consequences: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
+    """Tell first causes from consequences."""
+    if not found:
+        return Verdict(())
+    ordered = sorted(found, key=lambda f: f.start)
+    apart, shared = _merged(ordered)
+    roots = [f for f in apart if not _follows(f.failure, alone=len(apart) == 1)] or [_best_of(apart)]
+    named = _rank_named(lines)
+    survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[n + 1 :], lines)}
+    first = min(roots, key=lambda f: (id(f) in survived, _is_killed(f), named is not None and f.failure.rank != named, f.start))
+    rest = [f for f in roots if f is not first]
+    after = [f for f in apart if f not in roots]
+    if first.failure.rank is not None:
+        after += [f for f in rest if f.failure.rank is None and f.failure.error_type.startswith("SIG") and f.start > first.start]
+        rest = [f for f in rest if f not in after]
+    first = _with_rank(first, named)
+    told = tuple(_told(f, shared) for f in sorted(after, key=lambda f: f.start)[:8])
+    return Verdict((first, *rest), told, _remarks(first, shared.get(_key(first.failure), ()), told))
+
+
+def _with_rank(first: Found, named: int | None) -> Found:
+    if first.failure.rank is None and named is not None:
+        return replace(first, failure=replace(first.failure, rank=named))
+    return first
+
+
+def _merged(ordered: Sequence[Found]) -> tuple[list[Found], dict[object, tuple[int, ...]]]:
+    """The same failure of several ranks, or printed twice, counts once."""
+    apart: dict[object, Found] = {}
+    ranks: dict[object, tuple[int, ...]] = {}
+    for one in ordered:
+        key = _key(one.failure)
+        apart.setdefault(key, one)
+        if one.failure.rank is not None:
+            ranks[key] = tuple(dict.fromkeys((*ranks.get(key, ()), one.failure.rank)))
+    return _without_echoes(list(apart.values())), ranks
+
+
+def _without_echoes(apart: list[Found]) -> list[Found]:
+    """An error's bare line that repeats a traceback's error is no failure of its own."""
+    full = {_words(f.failure.message.split("\n")[0]) for f in apart if f.failure.frames}
+    kept = []
+    for one in apart:
+        said = _words(one.failure.message.split("\n")[0])
+        if not one.failure.frames and said and any(said in text or (len(text) > 20 and text in said) for text in full):
+            continue
+        kept.append(one)
+    return kept
+
+
+def _key(failure: Failure) -> object:
+    raised = failure.raised_at
+    return failure.error_type, _words(failure.message[:600]), (raised.file, raised.line) if raised is not None else None
+
+
+def _words(message: str) -> str:
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", message)
+
+
+def _follows(failure: Failure, alone: bool) -> bool:
+    """Whether this is the kind of failure that another one brings about."""
+    if alone or failure.caused_by is not None and not _follows(failure.caused_by, False):
+        return False
+    if failure.error_type in _ENDED or failure.error_type in _AFTERMATH:
+        return not failure.error_type.startswith("Dist") or bool(_PEER.search(failure.message))
+    return bool(_PEER.search(failure.message))
+
+
+def _is_killed(found: Found) -> bool:
+    """A signal without more to say comes after an error that says why, except a kill by the system."""
+    return found.failure.error_type.startswith("SIG") and found.failure.error_type != "SIGKILL"
+
+
+def _best_of(found: Sequence[Found]) -> Found:
+    """Only consequences are in the text: the one that says most."""
+    return min(found, key=lambda f: (f.failure.error_type in _ENDED, f.failure.error_type in _AFTERMATH, f.start))
+
+
+def _rank_named(lines: Sequence[Line]) -> int | None:
+    """The rank that torchrun's table gives as the first."""
+    start = next((n for n, line in enumerate(lines) if "Root Cause (first observed" in line.text), None)
+    found = _ROOT.search("\n".join(line.text for line in lines[start : start + 14])) if start is not None else None
+    return int(found["rank"][:6]) if found else None
+
+
+def _survived(one: Found, later: Sequence[Found], lines: Sequence[Line]) -> bool:
+    """The program went on after it, until a later failure: it was caught and printed."""
+    end = max(f.start for f in later)
+    stream = lines[one.start].stream if one.start < len(lines) else ""
+    between = [line for line in lines[one.end : end] if line.stream == stream and _PROGRESS.search(line.text[:400])]
+    return len({_words(line.text[:80]) + str(line.number) for line in between}) >= 2
+
+
+def _told(found: Found, shared: dict[object, tuple[int, ...]]) -> str:
+    failure = found.failure
+    ranks = shared.get(_key(failure)) or ((failure.rank,) if failure.rank is not None else ())
+    who = f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, sorted(ranks)[:16]))}: " if ranks else ""
+    first = failure.message.strip().split("\n")[0][:160]
+    return f"{who}{failure.error_type}{': ' + first if first else ''} (line {failure.log_line})"
+
+
+def _remarks(first: Found, ranks: tuple[int, ...], told: Sequence[str]) -> tuple[str, ...]:
+    failure = first.failure
+    said = []
+    if len(ranks) > 1:
+        said.append(f"ranks {', '.join(map(str, sorted(ranks)[:16]))} failed in the same way")
+    if told and failure.rank is not None:
+        said.append(f"rank {failure.rank} failed first; {len(told)} other {'failure is a consequence' if len(told) == 1 else 'failures are consequences'}")
+    return tuple(said)

@@ -1,0 +1,104 @@
+"""Failures that leave no traceback: processes that were killed, C++ exceptions, watchdogs, an error's line alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ...model import Failure
+from .formats import TYPED
+from .lines import Line
+
+_TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<type>[^']{1,200})'")
+_WHAT = re.compile(r"^\s*what\(\):\s*(?P<message>.*)$")
+_WATCHDOG = re.compile(
+    r"Watchdog caught collective operation timeout: .*|NCCL watchdog thread terminated with exception: .*|Detected mismatch between collectives .*"
+)
+_KILLED = re.compile(
+    r"exitcode\s*:\s*(?P<code>-?\d+) |\(exitcode: (?P<code2>-?\d+)\)|Signal \d+ \((?P<name>SIG\w+)\) received"
+    r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)"
+    r"|(?P<segv>Segmentation fault)(?: \(core dumped\))?|exit (?:code|status):? (?P<exit>137|139|134|135)\b|(?P<bus>Bus error)(?: \(core dumped\)|$)"
+)
+_TYPELESS = re.compile(
+    r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
+    r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
+    r"|ncclUnhandledCudaError: .*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
+)
+_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM", 137: "SIGKILL", 139: "SIGSEGV", 134: "SIGABRT", 135: "SIGBUS"}
+_NOT_A_FAILURE = ("KeyboardInterrupt",)
+
+
+def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, Failure]]:
+    """The failures on lines that no traceback holds (`taken`), with the place of each."""
+    killed: list[Line] = []
+    names: list[str] = []
+    at = 0
+    for place, line in enumerate(lines):
+        text = line.text
+        if place in taken or not text or len(text) > 4000:
+            continue
+        if (thrown := _TERMINATE.search(text)) is not None:
+            yield place, _thrown(lines, place, thrown["type"])
+        elif (watched := _WATCHDOG.search(text)) is not None and not _WHAT.match(text):
+            yield place, _at(line, "DistBackendError", watched[0], "torch.distributed")
+        elif (typed := TYPED.match(text)) is not None and typed["message"] and not typed["type"].endswith("Warning"):
+            module, _, name = typed["type"].rpartition(".")
+            yield place, _at(line, name, "\n".join([typed["message"], *_more(lines, place + 1, taken)]), module or "builtins")
+        elif (death := _KILLED.search(text)) is not None and (name := _signal(death)):
+            if not killed:
+                at = place
+            killed.append(line)
+            names.append(name)
+    if killed:
+        chief = max(set(names), key=lambda n: (n == "SIGKILL", n == "SIGSEGV", n != "SIGTERM", names.count(n)))
+        first = next(line for line, name in zip(killed, names) if name == chief)
+        message = "\n".join(dict.fromkeys(line.text.strip() for line in killed[:12]))
+        ranks = re.search(r"(?:local_)?rank\s*:?\s*(\d+)", message)
+        yield at, _at(first, chief, message, "signal", int(ranks[1][:6]) if ranks else None)
+
+
+def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
+    """A message of torch's without its type, for texts that hold nothing better."""
+    for place, line in enumerate(lines):
+        found = _TYPELESS.search(line.text[:4000])
+        if found is not None:
+            yield place, _at(line, "RuntimeError", "\n".join([found["message"], *_more(lines, place + 1, frozenset())]), "builtins")
+            return
+
+
+def _signal(death: re.Match[str]) -> str:
+    groups = death.groupdict()
+    if groups["name"]:
+        return groups["name"]
+    number = groups["code"] or groups["code2"] or groups["exit"]
+    if number:
+        value = int(number[:6])
+        return _NAMES.get(-value if value < 0 else value, "") if value < 0 or value > 128 else ""
+    return "SIGSEGV" if groups["segv"] else "SIGBUS" if groups["bus"] else "SIGKILL"
+
+
+def _thrown(lines: Sequence[Line], place: int, kind: str) -> Failure:
+    module, _, name = kind.rpartition("::")
+    for after in range(place + 1, min(place + 6, len(lines))):
+        said = _WHAT.match(lines[after].text)
+        if said is not None:
+            return _at(lines[place], name or kind, "\n".join([said["message"], *_more(lines, after + 1, frozenset())]), module or "std")
+    return _at(lines[place], name or kind, "", module or "std")
+
+
+def _more(lines: Sequence[Line], place: int, taken: frozenset[int]) -> list[str]:
+    """Lines that go on with a message: indented, or of the kinds that torch adds; a C++ stack is left out."""
+    said: list[str] = []
+    while place < len(lines) and len(said) < 40 and place not in taken:
+        text = lines[place].text
+        if re.match(r"^(?:Exception raised from|frame #\d+|C\+\+ CapturedTraceback|\s*$)", text):
+            break
+        if not re.match(r"^(?:\s+\S|CUDA kernel|For debugging|Compile with|Last error|nccl\w+:|Check the|Please|size mismatch)", text):
+            break
+        said.append(text)
+        place += 1
+    return said
+
+
+def _at(line: Line, kind: str, message: str, module: str, rank: int | None = None) -> Failure:
+    return Failure(kind, message, module, rank=line.rank if line.rank is not None else rank, log_line=line.number)
