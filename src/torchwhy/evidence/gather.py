@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..model import Environment, Evidence, Failure, Operand, OpRecord, Span
+from ..model import Environment, Evidence, Failure, Frame, Operand, OpRecord, Span
 from ..record.spans import origin, relative
 from ..record.traceback import strip_traceback
 from ..replay.late import Replayed, replay, replay_text
@@ -49,8 +49,9 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
             failure = replace(failure, caused_by=in_worker(again.failure, failure))
     elif failure.op is None and not seen.full and seen.mode != "off" and levels and _may_be_torchs(error):
         again = replay(error, levels, recorder, lambda e: _look(e, recorder, every_level))
-        if again is not None:
-            failure = replace(failure, op=again.op, operands=operands_of(again.op))
+        if again is not None and again.failure is not None:
+            frames = _as_replayed(failure.frames, again.failure.frames)
+            failure = replace(failure, op=again.op, operands=operands_of(again.op), frames=frames)
     if again is not None:
         ops, graph, modules, seen = again.ops, again.graph or graph, again.modules or modules, replace(seen, replayed=True)
         names = tuple({**dict(names), **dict(again.names)}.items())
@@ -84,7 +85,18 @@ def _look(error: BaseException, recorder: "Recorder", outer: list[TracebackType]
     modules = recorder.module_facts(module_roots([*outer, *levels]))
     names = tensor_names([*outer, *levels], modules, recorder)
     samples = samples_of(loading_of(levels, recorder), recorder)
-    return Replayed(recorder.history(), recorder.failing(error), graph_of(roots_of(levels), recorder), modules, names, samples)
+    failure = _failure(error, recorder, levels)
+    return Replayed(recorder.history(), failure.op, graph_of(roots_of(levels), recorder), modules, names, samples, failure)
+
+
+def _as_replayed(first: tuple[Frame, ...], again: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The first run's frames; the innermost, as far as both runs agree on the lines, with the second's variables: its tensors are those of the ops."""
+    merged = list(first)
+    for back, (one, other) in enumerate(zip(reversed(first), reversed(again)), 1):
+        if (one.span.file, one.span.line) != (other.span.file, other.span.line):
+            break
+        merged[-back] = replace(one, locals=other.locals, module=other.module or one.module)
+    return tuple(merged)
 
 
 def _again_in_worker(told: Failure, worker: int, loading: Loading, recorder: "Recorder", outer: list[TracebackType]) -> Replayed | None:
@@ -93,8 +105,7 @@ def _again_in_worker(told: Failure, worker: int, loading: Loading, recorder: "Re
 
     def look(error: BaseException) -> Replayed:
         seen = _look(error, recorder, outer)
-        failure = _failure(error, recorder, walk(strip_traceback(error.__traceback__)))
-        return replace(seen, samples=with_returns(seen.samples, given), failure=failure)
+        return replace(seen, samples=with_returns(seen.samples, given))
 
     return replay_text(piece, told, recorder, look) if piece is not None else None
 

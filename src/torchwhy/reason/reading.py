@@ -28,6 +28,7 @@ from .history import History, history_of
 from .operands import expressions
 from .origins import Origin, argument_origins, origins
 from .provenance import Decision, Property, Size, decided, path
+from .scopes import assignments
 from .shape_edits import callee
 from .sizes import size_expression
 from .source import Sources
@@ -231,8 +232,24 @@ class Reading:
         """What decided a constructor argument of a layer: followed through parameters, configs and defaults to the literal."""
         if value is None:
             value = getattr(module.setting(setting), "value", None)
-        found = self.argument_origins(module.built, setting, module.signature, value)
+        outer = self.builder(module)
+        if outer is not module:
+            module, setting = outer, self._handed_on(outer, setting, value)
+        found = self.argument_origins(module.built, setting, module.signature, value) if setting else None
         return found or Cause(module.built[0] if module.built else self.raised)
+
+    def builder(self, module: ModuleFacts) -> ModuleFacts:
+        """The module whose constructor the program called, where torch built this one inside of it (`nn.TransformerEncoderLayer` its attention)."""
+        parent = self.history.parents.get(module.id)
+        while parent is not None and parent.defined is None and parent.built and module.built and parent.built[0] == module.built[0]:
+            module, parent = parent, self.history.parents.get(parent.id)
+        return module
+
+    def _handed_on(self, outer: ModuleFacts, setting: str, value: object) -> str:
+        """The outer constructor's parameter that became this setting: by its usual name, else the one with the same value."""
+        usual = {"embed_dim": "d_model", "num_heads": "nhead"}.get(setting, setting)
+        same = [n for n in outer.signature if getattr(outer.setting(n), "value", None) == value and value is not None]
+        return usual if usual in same or usual in outer.signature and not same else same[0] if len(same) == 1 else ""
 
     def kind(self, module: ModuleFacts) -> Cause:
         """Where the kind of a layer was chosen: its constructor call, or what its name there stands for (`norm_layer=nn.BatchNorm2d`)."""
@@ -268,8 +285,20 @@ class Reading:
         if explicit is not None or not given:
             return Cause(op.span)
         chain = origins(self.sources, given[0].span, op.where)
-        asked = next((o for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None)
-        return Cause(asked.span, chain) if asked is not None else Cause(op.span, chain)
+        asked = next((o.span for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None) or self._assigned_as(chain[-1:], decision.tensor.dtype)
+        return Cause(asked or op.span, chain)
+
+    def _assigned_as(self, last: Sequence[Origin], dtype: str) -> Span | None:
+        """Where the walk ended at a name with several possible values: the one assignment of it that names the dtype."""
+        if not last or last[0].form != "name":
+            return None
+        found = [
+            expression.span
+            for statement in assignments(self.sources, last[0].text, last[0].span.file, last[0].span.line)
+            for expression in [self.sources.assigned(statement)]
+            if expression is not None and dtype in expression.text
+        ]
+        return found[0] if len(found) == 1 else None
 
     @property
     def calls(self) -> tuple[Span, ...]:

@@ -232,6 +232,12 @@ class Sources:
             return statement if isinstance(statement, ast.ClassDef) else None
         return source.class_of(statement)
 
+    def assigned(self, statement: Span) -> Expression | None:
+        """What an assignment at a span gives."""
+        source, node = self.file(statement.file), self.node_at(statement)
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) else None
+        return source.expression(value) if source is not None and value is not None else None
+
     def arguments(self, call: Span) -> tuple[Expression, ...]:
         """The expressions passed by the call at a span, in the order of the text."""
         source, node = self.file(call.file), self.call_at(call)
