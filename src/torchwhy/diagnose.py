@@ -30,7 +30,7 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     answer = diagnose(report.evidence, families or catalogue.families)
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
-    diagnoses = tuple(_with_diffs(diagnosis, Sources(report.evidence)) for diagnosis in answer.diagnoses)
+    diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in answer.diagnoses)
     memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
     return replace(
         report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())
@@ -98,6 +98,14 @@ def _named(evidence: Evidence) -> Evidence:
     if failure is None or failure.op is None:
         return evidence
     return replace(evidence, failure=replace(failure, operands=expressions(evidence, failure)))
+
+
+def _told_replay(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
+    """A late failure's evidence comes from a second run of the piece that failed, and says so."""
+    if not evidence.recording.replayed:
+        return diagnosis
+    note = f"replayed: the recorder had stepped aside (step {evidence.recording.steps}), so the failing piece was run again in a child process"
+    return replace(diagnosis, notes=(*diagnosis.notes, note))
 
 
 def _with_diffs(diagnosis: Diagnosis, sources: Sources) -> Diagnosis:
