@@ -28,8 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "program": set(),
     "arrival": set(),
     "trace": {"", "model", "program", "arrival", "record"},
-    "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "render", "repair", "simulate"},
-    "cli": {"", "model", "program", "session", "catalogue", "diagnose", "incident", "render"},
+    "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "render", "replay", "repair", "simulate"},
+    "explain": {"", "model", "family", "program", "evidence", "catalogue", "diagnose", "reason"},
+    "cli": {"", "model", "program", "session", "explain", "catalogue", "diagnose", "incident", "render"},
     "__main__": {"cli"},
     "": set(),
 }
@@ -81,6 +82,7 @@ DOORS = (
     "import torchwhy.session",
     "from torchwhy.catalogue import load; assert not load().problems",
     "import torchwhy.diagnose, torchwhy.incident",
+    "import torchwhy.explain, torchwhy.evidence.log",
     "import torchwhy.render.json, torchwhy.render.terminal, torchwhy.render.pages",
 )
 

@@ -60,7 +60,8 @@ def faults(families: Sequence[Family]) -> tuple[str, ...]:
         if family.code in seen:
             said.append(f"{family.slug}: {family.code} is the code of {seen[family.code]}")
         seen[family.code] = family.slug
-        said += [f"{family.slug} has no {what}" for what in ("title", "page", "triggers", "examples") if not getattr(family, what)]
+        said += [f"{family.slug} has no {what}" for what in ("title", "page", "triggers") if not getattr(family, what)]
+        said += [f"{family.slug} has no examples"] if not (family.examples or family.log_examples) else []
     return tuple(said)
 
 

@@ -84,13 +84,25 @@ def _saved_report(file: str) -> Report:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    """The page of a code, or the diagnosis of a text; a code wins over a file of the same name."""
     from .catalogue import load
-    from .render.pages import show_page
 
-    family = load().by_code(options.code)
-    if family is None:
-        raise BadInput(f"there is no code {options.code!r}; torchwhy codes lists them")
-    show_page(family, sys.stdout, options.color)
+    family = load().by_code(options.what)
+    if family is not None:
+        from .render.pages import show_page
+
+        return show_page(family, sys.stdout, options.color)
+    if options.what != "-" and not os.path.exists(options.what):
+        raise BadInput(f"{options.what!r} is neither a code (torchwhy codes lists them) nor a file")
+    from .explain import explain_file
+    from .render import show
+    from .render.json import write_report
+
+    report = explain_file(options.what)
+    if options.report:
+        write_report(report, options.report)
+    if not options.quiet:
+        show(report, options.format, sys.stdout, options.color)
 
 
 def _codes(options: argparse.Namespace) -> None:
@@ -127,9 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--quiet", action="store_true", help="nothing on the terminal")
     show.add_argument("file", metavar="FILE")
 
-    explain = commands.add_parser("explain", allow_abbrev=False, help="the page of a code")
-    explain.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    explain.add_argument("code", metavar="CODE", help="such as TW0102 or shape.linear")
+    explain = commands.add_parser("explain", allow_abbrev=False, help="the page of a code, or the diagnosis of a printed failure")
+    _add_output(explain)
+    explain.add_argument("--quiet", action="store_true", help="nothing on the terminal")
+    explain.add_argument("what", metavar="CODE | FILE | -", help="TW0102 or shape.linear; a traceback or a whole job log; - reads one from standard input")
 
     codes = commands.add_parser("codes", allow_abbrev=False, help="the catalogue")
     codes.add_argument("--color", choices=("auto", "always", "never"), default="auto")

@@ -10,6 +10,7 @@ from .catalogue import load
 from .family import Family
 from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
 from .reason.diffs import diff
+from .reason.foreign import is_torchs_text
 from .reason.memory import memory_numbers
 from .reason.operands import expressions
 from .reason.source import Sources
@@ -28,7 +29,7 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     """The report of a failure, with its diagnoses and its outcome. Asks the whole catalogue, or the families given."""
     catalogue = load()
     answer = diagnose(report.evidence, families or catalogue.families)
-    outcome: Outcome = "failed" if answer.diagnoses or is_torchs_doing(report.evidence.failure) else "not-torch"
+    outcome: Outcome = "failed" if answer.diagnoses or is_torchs(report.evidence) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
     diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in answer.diagnoses)
     memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
@@ -77,6 +78,13 @@ def chain(failure: Failure | None) -> Iterator[Failure]:
     while failure is not None:
         yield failure
         failure = failure.caused_by
+
+
+def is_torchs(evidence: Evidence) -> bool:
+    """Whether torch raised it, by what was recorded, or by what a text says."""
+    if evidence.from_text:
+        return evidence.failure is not None and is_torchs_text(evidence.failure)
+    return is_torchs_doing(evidence.failure)
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:

@@ -54,6 +54,20 @@ class NearMiss:
     belongs_to: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LogExample:
+    """A text that shows this failure, as it is printed: for what needs a GPU, a cluster or a broken installation.
+
+    `cause`: `train.py:12`, the line that must be blamed, where the text has one. `says`: as for `Example`. As a near miss, `belongs_to` names
+    the family that it belongs to (empty: none).
+    """
+
+    text: str
+    says: tuple[str, ...] = ()
+    cause: str = ""
+    belongs_to: str = ""
+
+
 class Family:
     """One kind of error. Subclasses set the class variables and write `diagnose`."""
 
@@ -66,6 +80,8 @@ class Family:
     """Order among families that answer the same failure: the higher is the more specific."""
     examples: ClassVar[tuple[Example, ...]] = ()
     near_misses: ClassVar[tuple[NearMiss, ...]] = ()
+    log_examples: ClassVar[tuple[LogExample, ...]] = ()
+    log_near_misses: ClassVar[tuple[LogExample, ...]] = ()
 
     @property
     def slug(self) -> str:

@@ -53,6 +53,7 @@ def report_to_plain(report: Report) -> dict[str, Any]:
             "verification_s": report.timing.verification_s,
         },
         "problems": list(report.problems),
+        "remarks": list(report.remarks),
         "incident": {"schema": INCIDENT, "evidence": to_plain(report.evidence)},
     }
 
@@ -88,7 +89,7 @@ def _report(data: dict[str, Any]) -> Report:
         "exit_code": data.get("exit_code"),
         "timing": data.get("timing", {}),
     }
-    report = from_plain({**known, "problems": data.get("problems", [])}, Report, "report")
+    report = from_plain({**known, "problems": data.get("problems", []), "remarks": data.get("remarks", [])}, Report, "report")
     said = data.get("diagnoses")
     if not isinstance(said, list) or not isinstance(data.get("incident"), dict):
         raise Unreadable("its diagnoses or its incident are missing")
@@ -101,6 +102,7 @@ def _report(data: dict[str, Any]) -> Report:
         diagnoses,
         report.timing or Timing(),
         report.problems,
+        remarks=report.remarks,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from ..family import Family
-from .text import Line, put, styled
+from .text import Line, put, styled, visible
 
 
 def show_page(family: Family, stream: TextIO, color: str) -> None:
@@ -35,6 +35,9 @@ def codes_lines(families: Sequence[Family]) -> Iterator[Line]:
 
 
 def _example_lines(family: Family) -> Iterator[Line]:
+    if not family.examples:
+        for line in family.log_examples[0].text.strip("\n").splitlines() if family.log_examples else ():
+            yield ((f"    {visible(line)}", ""),)
     for name, text in family.examples[0].files.items() if family.examples else ():
         if len(family.examples[0].files) > 1:
             yield ((f"    # {name}", "dim"),)

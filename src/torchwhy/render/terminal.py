@@ -31,7 +31,8 @@ def report_lines(report: Report, width: int = WIDTH) -> Iterator[Line]:
     """The best diagnosis whole, the others in a line each; where there is none, what is known of the failing call."""
     yield ()
     if not report.diagnoses:
-        yield from _unknown_lines(report, width)
+        yield from _unknown_lines(report, width) if report.outcome == "failed" else ()
+        yield from _remark_lines(report, width)
         return
     best, *others = report.diagnoses
     yield from diagnosis_lines(best, report.evidence, width)
@@ -122,7 +123,18 @@ class _Grid:
 
 def _source_line(evidence: Evidence, span: Span) -> str:
     lines = (evidence.source(span.file) or "").split("\n")
-    return lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(lines) else ""
+    return lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(lines) else _printed_line(evidence, span)
+
+
+def _printed_line(evidence: Evidence, span: Span) -> str:
+    """The line as a traceback shows it, where its file is not at hand."""
+    failure = evidence.failure
+    while failure is not None:
+        for frame in failure.frames:
+            if (frame.span.file, frame.span.line) == (span.file, span.line) and frame.code:
+                return " ".join(frame.code.split())
+        failure = failure.caused_by
+    return ""
 
 
 def _excerpt(raw: str, span: Span, room: int) -> tuple[str, int, int]:
@@ -179,6 +191,12 @@ def _diff_lines(diff: str, cause: Span, width: int) -> Iterator[Line]:
         style = "minus" if row[0] == "-" else "plus"
         apart = place and cells(shown) + cells(place) + 2 <= width
         yield ((shown, style), (f"  {visible(place)}", "dim")) if apart else ((shown, style),)
+
+
+def _remark_lines(report: Report, width: int) -> Iterator[Line]:
+    head = {"not-torch": "torchwhy: not an error of PyTorch's: "}.get(report.outcome, "torchwhy: ")
+    for number, remark in enumerate(report.remarks):
+        yield from _wrapped((head if not number else "") + visible(remark), width, "" if not number else "  ", "  ")
 
 
 def _unknown_lines(report: Report, width: int) -> Iterator[Line]:
