@@ -11,7 +11,7 @@ import atexit
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -23,6 +23,7 @@ from .program import Program
 if TYPE_CHECKING:
     from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
+    from .replay.pristine import Pristine, Start
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Session:
         self.problems: list[str] = []
         self.started = self.ended = self.gathering_s = 0.0
         self.finished = self.interrupted = False
-        self.arrival = Arrival("torch", self._start_recorder)
+        self.arrival = Arrival("torch", self._torch_is_here)
+        self.start: Start | None = None
+        self.pristine: Pristine | None = None
 
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def run(self) -> None:
@@ -58,6 +61,7 @@ class Session:
         really_exit, os._exit = os._exit, self._exit  # type: ignore[assignment]
         self._really_exit = really_exit
         if self.options.record != "off":
+            self._note_start()
             self.arrival.await_it()
         self.started = time.perf_counter()
         try:
@@ -85,6 +89,7 @@ class Session:
             trace = take_us_off(error)
             sys.last_traceback = trace
             sys.excepthook = hook
+            self._prepare_trials()
             try:
                 hook(kind, error, trace)
             finally:
@@ -118,6 +123,9 @@ class Session:
                 self.recorder.stop()
         if self.evidence is not None or self.options.report is not None:
             self._tell(self._judged())
+        with self._guard("the waiting process could not be ended"):
+            if self.pristine is not None:
+                self.pristine.close()
         if self.interrupted and self.loaded.source is not None:
             _keep_interrupted()
 
@@ -144,9 +152,50 @@ class Session:
 
                 report = judge(report)
         timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
-        return self._with_problems(replace(report, timing=timing))
+        return self._with_problems(self._proven(replace(report, timing=timing)))
+
+    def _proven(self, report: Report) -> Report:
+        """The report with its fixes run, where that was asked for and can be done safely."""
+        if not self.options.verify or not any(fix.edits for diagnosis in report.diagnoses for fix in diagnosis.fixes):
+            return report
+        began = time.perf_counter()
+        with self._guard("the fixes could not be run"):
+            from .repair.proof import prove, unproven
+
+            if self.pristine is None:
+                report = unproven(report, "this platform can't keep a trial run from doing harm")
+            else:
+                report = prove(report, self.pristine.run)
+        return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))
 
     # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _note_start(self) -> None:
+        with self._guard("the start could not be noted"):
+            if self.options.verify:
+                from .replay.pristine import Start
+
+                self.start = Start.now()
+
+    def _torch_is_here(self) -> None:
+        with self._guard("trial runs could not be prepared"):
+            if self.start is not None:
+                from .replay.pristine import keep_pristine
+
+                self.pristine = keep_pristine(self._run_again, self.start)
+        self._start_recorder()
+
+    def _run_again(self, texts: Mapping[str, bytes]) -> None:
+        """The program with other texts, in a child."""
+        main = os.path.abspath(self.loaded.program.target)
+        replace(self.loaded, source=self.loaded.source and texts.get(main, self.loaded.source)).execute()
+
+    def _prepare_trials(self) -> None:
+        with self._guard("trial runs could not be prepared"):
+            if self.pristine is not None and self._is_ours():
+                from .replay.pristine import libraries
+
+                self.pristine.prepare(libraries())
+
     def _start_recorder(self) -> None:
         with self._guard("the recorder could not be started"):
             from .record.recorder import Recorder

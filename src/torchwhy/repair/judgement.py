@@ -1,0 +1,125 @@
+"""What a trial says of a fix: gone, same, other, timed out; and what the fix changed besides."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+
+from ..model import Failure, Verification
+from ..replay.trial import Outcome, Step
+
+_RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
+_NUMBER = re.compile(r"0x[\da-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_ALIKE = 1e-4
+
+
+def pattern(message: str) -> str:
+    """A message without what differs from run to run: numbers, addresses, names of temporary files."""
+    text = _RANDOM_NAME.sub("#", message.strip())
+    text = text.replace(os.path.realpath(tempfile.gettempdir()) + os.sep, "").replace("#/#", "#")
+    return _NUMBER.sub("#", text)[:400]
+
+
+def is_reproduced(outcome: Outcome, failure: Failure) -> bool:
+    """Whether the unpatched program failed in the trial as it did before: type, message and line."""
+    if outcome.end != "raised" or outcome.error_type != failure.error_type or pattern(outcome.message) != pattern(failure.message):
+        return False
+    at = failure.user_frames[-1].span if failure.user_frames else None
+    return at is None or not outcome.file or (at.file, at.line) == (outcome.file, outcome.line)
+
+
+def why_not_reproduced(outcome: Outcome) -> str:
+    """In words, after `not run: `."""
+    if outcome.fault:
+        return f"the trial run could not be made: {outcome.fault}"
+    if outcome.denied:
+        return f"the program {outcome.denied[0]}, which a trial run may not"
+    if outcome.end == "timed-out":
+        return "the failure takes too long to come again"
+    if outcome.end == "raised":
+        return f"run again, the program fails in another way ({outcome.error_type})"
+    if outcome.end == "ended":
+        return "run again, the program does not fail"
+    return "the trial run was ended by the system"
+
+
+def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verification:
+    """The verdict on one fix. `old` and `new` are the texts of the file in which the unpatched program raised."""
+    if outcome.end == "stopped" or (outcome.end == "timed-out" and outcome.steps > unpatched.steps):
+        return Verification("gone", "run", f"{_steps(outcome.steps - unpatched.steps)} past the failure")
+    if outcome.end == "timed-out":
+        return Verification("timed-out", "run", "its run took too long")
+    if outcome.end == "ended" and outcome.exit_code == 0:
+        if outcome.steps < unpatched.steps:
+            return Verification("other", "run", "the program ends earlier with it")
+        return Verification("gone", "run", "the program ran to its end")
+    if outcome.end == "ended":
+        return Verification("other", "run", f"the program ends with exit code {outcome.exit_code}")
+    if outcome.end == "died":
+        return Verification("other", "run", "the process died")
+    if outcome.denied:
+        return Verification("not-run", None, f"past the failure the program {outcome.denied[-1]}, which a trial run may not")
+    if _is_same(outcome, unpatched, old, new):
+        return Verification("same", "run")
+    return Verification("other", "run", f"{outcome.file}:{outcome.line}: {outcome.error_type}: {_first_line(outcome.message)}")
+
+
+def _is_same(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> bool:
+    """The same error at the same line, which the edit may have moved."""
+    if outcome.error_type != unpatched.error_type or pattern(outcome.message) != pattern(unpatched.message):
+        return False
+    return outcome.file == unpatched.file and unpatched.line in _before(outcome.line, old, new)
+
+
+def _before(line: int, old: str, new: str) -> range:
+    """The lines of the old text that a line of the new one was."""
+    if old == new:
+        return range(line, line + 1)
+    matcher = difflib.SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+    for kind, first, last, start, end in matcher.get_opcodes():
+        if start < line <= end:
+            return range(first + line - start, first + line - start + 1) if kind == "equal" else range(first + 1, max(last, first + 1) + 1)
+    return range(0)
+
+
+def _steps(count: int) -> str:
+    return f"{count} optimizer step" + ("s" if count != 1 else "")
+
+
+def _first_line(message: str) -> str:
+    line = message.strip().split("\n")[0]
+    return line if len(line) <= 160 else f"{line[:159]}…"
+
+
+# ── what should not change ────────────────────────────────────────────────────────────────────────────────────────────
+def difference(one: Outcome, other: Outcome, steps: int) -> str:
+    """In which of the first steps, and how, two runs differ in loss, gradients or their norm; empty where they agree."""
+    for number, (a, b) in enumerate(zip(one.seen[:steps], other.seen[:steps])):
+        if not _agree(a.losses, b.losses):
+            return f"the loss in step {number + 1}: {_said(a.losses)}, not {_said(b.losses)}"
+        if a.gradients != b.gradients:
+            return f"{a.gradients} parameters get gradients in step {number + 1}, not {b.gradients}"
+        if not _alike(a.norm, b.norm):
+            return f"the gradients' norm in step {number + 1}: {a.norm:.4g}, not {b.norm:.4g}"
+    if len(one.seen) == len(other.seen) < steps and not _agree(one.losses, other.losses):
+        return f"the loss: {_said(one.losses)}, not {_said(other.losses)}"
+    return ""
+
+
+def _agree(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(_alike(a, b) for a, b in zip(one, other))
+
+
+def _alike(one: float, other: float) -> bool:
+    return (math.isnan(one) or math.isnan(other)) or math.isclose(one, other, rel_tol=_ALIKE, abs_tol=1e-7)
+
+
+def _said(losses: Sequence[float]) -> str:
+    return ", ".join(f"{loss:.4g}" for loss in losses[:3]) or "none"
+
+
+__all__ = ["Step", "difference", "is_reproduced", "judge", "pattern", "why_not_reproduced"]

@@ -1,0 +1,133 @@
+"""What a trial may do: change files below its scratch folder, and compute. For children only: nothing of it can be taken back.
+
+Linux's fences hold for everything that runs here, also code in C++. Python's audit hook comes first and says what was tried;
+it also stops what the fences do not know: changing rights of files, ending other processes, endless forking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import mmap
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from .landlock import die_with_parent, fence_in
+
+_FORKS = 64
+_FILE_BYTES = 4 << 30
+_SHARED = "/dev/shm"
+_CHANGES = frozenset(
+    [
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "os.chmod",
+        "os.chown",
+        "os.utime",
+        "os.setxattr",
+        "os.removexattr",
+        "shutil.rmtree",
+        "shutil.move",
+        "shutil.copyfile",
+        "shutil.chown",
+        "sqlite3.connect",
+    ]
+)
+_STARTS = frozenset(
+    ["os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.Popen", "pty.spawn", "os.forkpty", "webbrowser.open"]
+)
+_CONNECTS = frozenset(["socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"])
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], None]) -> None:
+    """Close this process off; `tell` hears of what is refused. Raises OSError where the fences can't be put up."""
+    os.environ["TMPDIR"] = os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = scratch
+    sys.dont_write_bytecode = True
+    _limit(resource.RLIMIT_CPU, int(seconds * 4) + 2)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
+    _limit(resource.RLIMIT_DATA, _data_bytes() + memory)
+    os.register_at_fork(after_in_child=die_with_parent)
+    devices = [os.devnull, *glob.glob("/dev/nvidia*")]
+    fence_in([scratch, *([_SHARED] if os.path.isdir(_SHARED) else [])], [d for d in devices if not os.path.isdir(d)])
+    sys.addaudithook(_Guard(scratch, tell).hear)
+
+
+class _Guard:
+    """Hears of what Python code is about to do."""
+
+    def __init__(self, scratch: str, tell: Callable[[str], None]) -> None:
+        self.scratch = os.path.realpath(scratch)
+        self.tell = tell
+        self.forks = mmap.mmap(-1, 4)  # shared with all that fork from here
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            self._opens(*arguments)
+        elif event in _CHANGES:
+            paths = arguments[:2] if event in ("os.rename", "os.link", "shutil.move") else arguments[:1]
+            if event == "os.symlink":
+                paths = arguments[1:2]
+            if not all(self._is_inside(path) for path in paths):
+                self._refuse(event, f"changes {_shown(paths[-1])}")
+        elif event in _STARTS:
+            self._refuse(event, "starts another program")
+        elif event in _CONNECTS:
+            if not (isinstance(arguments[1], (str, bytes)) and self._is_inside(arguments[1])):
+                self._refuse(event, "opens a connection")
+        elif event in ("os.kill", "os.killpg"):
+            self._kills(arguments[0])
+        elif event == "os.fork":
+            self._forks()
+
+    def _opens(self, path: Any, mode: Any, flags: Any) -> None:
+        writes = (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & _WRITES)
+        if writes and isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path) != os.devnull and not self._is_inside(path):
+            self._refuse("open", f"writes {_shown(path)}")
+
+    def _kills(self, process: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if process > 0 and os.getpgid(process) != os.getpgrp():
+                self._refuse("os.kill", "ends another process")
+
+    def _forks(self) -> None:
+        count = int.from_bytes(self.forks[:], "little") + 1
+        self.forks[:] = count.to_bytes(4, "little")
+        if count > _FORKS:
+            self._refuse("os.fork", f"starts more than {_FORKS} processes")
+
+    def _is_inside(self, path: Any) -> bool:
+        if isinstance(path, int):
+            return True  # an open file: it was judged when it was opened
+        real = os.path.realpath(os.fsdecode(path))
+        return real == self.scratch or real.startswith(self.scratch + os.sep)
+
+    def _refuse(self, event: str, what: str) -> None:
+        self.tell(what)
+        raise PermissionError(f"{event}: not allowed in a trial run")
+
+
+def _shown(path: Any) -> str:
+    return os.path.basename(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else "a file"
+
+
+def _limit(what: int, most: int) -> None:
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def _data_bytes() -> int:
+    """The private memory that this process has already."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1]) << 10 for line in file if line.startswith("VmData:")), 0)

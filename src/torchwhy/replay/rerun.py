@@ -1,0 +1,158 @@
+"""The program run once more from its start, in a child: with new texts for some files, watched, and told as it goes."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import io
+import linecache
+import math
+import os
+import random
+import sys
+import time
+import tokenize
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import torch
+import torch.utils.data
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from ..record.spans import origin, relative
+from .standin import stand_in
+from .trial import Trial
+
+Tell = Callable[..., None]
+_FULL_STEPS = 24
+_MOST_NUMBERS = 20_000_000
+
+
+def rerun(trial: Trial, tell: Tell, execute: Callable[[Mapping[str, bytes]], None]) -> None:
+    """Run it to its end or its failure. `execute` is given the new texts, encoded, by path."""
+    stand_in()
+    torch.set_num_threads(trial.threads)
+    random.seed(0)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(0)
+    texts = {path: encoded(path, text) for path, text in trial.files}
+    _overlay(dict(trial.files), texts)
+    watch = _Watch(trial, tell)
+    watch.install()
+    try:
+        execute(texts)
+        watch.end("ended")
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        watch.end("ended", exit_code=code)
+    except BaseException as error:
+        watch.end("raised", **_described(error))
+
+
+def encoded(path: str, text: str) -> bytes:
+    """The text in the encoding that its file declares."""
+    try:
+        with open(path, "rb") as stream:
+            coding, _ = tokenize.detect_encoding(stream.readline)
+        return text.encode(coding)
+    except (OSError, SyntaxError, UnicodeEncodeError):
+        return text.encode()
+
+
+def _overlay(texts: Mapping[str, str], data: Mapping[str, bytes]) -> None:
+    """Imports, tracebacks and `inspect` read the new texts."""
+    loader = importlib.machinery.SourceFileLoader
+    read, stat = loader.get_data, loader.path_stats
+
+    def get_data(self: importlib.machinery.SourceFileLoader, path: str) -> bytes:
+        return data[path] if path in data else read(self, path)
+
+    def path_stats(self: importlib.machinery.SourceFileLoader, path: str) -> Mapping[str, Any]:
+        if path in data:
+            raise OSError("this text was never compiled to a file")
+        return stat(self, path)
+
+    loader.get_data, loader.path_stats = get_data, path_stats  # type: ignore[method-assign, assignment]
+    for path, text in texts.items():
+        linecache.cache[path] = (len(text), None, io.StringIO(text).readlines(), path)
+
+
+class _Watch:
+    """Counts optimizer steps, and notes what should not change from one run to another."""
+
+    def __init__(self, trial: Trial, tell: Tell) -> None:
+        self.past, self.grace, self.tell = trial.past, trial.grace, tell
+        self.steps = 0
+        self.losses: list[float] = []
+        self.passed_at: float | None = None
+        self.told_at = 0.0
+        self.process = os.getpid()
+
+    def install(self) -> None:
+        register_optimizer_step_pre_hook(self._before)
+        register_optimizer_step_post_hook(self._after)
+        backward = torch.autograd.backward
+
+        def watched(tensors: Any, *args: Any, **kwargs: Any) -> None:
+            self._note(tensors)
+            backward(tensors, *args, **kwargs)
+
+        torch.autograd.backward = watched
+
+    def end(self, how: str, **more: Any) -> None:
+        if os.getpid() == self.process:
+            self.tell(end=how, steps=self.steps, losses=self.losses, **more)
+
+    def _note(self, roots: Any) -> None:
+        root = roots if isinstance(roots, torch.Tensor) else next(iter(roots), None)
+        if self.steps < _FULL_STEPS and root is not None and root.numel() == 1 and root.device.type != "meta" and len(self.losses) < 8:
+            self.losses.append(root.detach().double().item())
+
+    def _before(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if self.steps < _FULL_STEPS:
+            with torch.no_grad():
+                count, norm = _gradients(optimizer)
+            self.tell(step=self.steps, losses=self.losses, gradients=count, norm=norm)
+
+    def _after(self, *_: Any) -> None:
+        self.steps += 1
+        self.losses = []
+        now = time.monotonic()
+        if self.past is not None and self.steps > self.past:
+            self.passed_at = self.passed_at or now
+            if now - self.passed_at > self.grace:
+                self.end("stopped")
+                os._exit(0)
+        if self.steps <= _FULL_STEPS or now - self.told_at > 0.1:
+            self.told_at = now
+            self.tell(steps=self.steps)
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """How many parameters have a gradient, and the norm of all of them."""
+    found = [p.grad for group in optimizer.param_groups for p in group["params"] if getattr(p, "grad", None) is not None]
+    if sum(g.numel() for g in found) > _MOST_NUMBERS or any(g.layout != torch.strided or g.device.type == "meta" for g in found):
+        return len(found), math.nan
+    return len(found), math.sqrt(
+        sum(float(torch.linalg.vector_norm(g.detach().double().abs() if g.is_complex() else g.detach().double())) ** 2 for g in found)
+    )
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    trace, place = error.__traceback__, None
+    while trace is not None:
+        if origin(trace.tb_frame.f_code.co_filename) == "user":
+            place = trace
+        trace = trace.tb_next
+    try:
+        message = str(error)
+    except Exception:  # a program's own __str__ may raise
+        message = ""
+    where = _place(place) if place is not None else {}
+    return {"error_type": type(error).__name__, "message": message[:20_000], **where}
+
+
+def _place(level: TracebackType) -> dict[str, Any]:
+    code = level.tb_frame.f_code
+    return {"file": relative(code.co_filename), "line": level.tb_lineno, "function": code.co_name if code.co_name != "<module>" else ""}

@@ -1,0 +1,99 @@
+"""A run of the program with some of its files changed, asked for and told as data. Imports no torch: the asking process uses it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+End = Literal["ended", "raised", "stopped", "timed-out", "died"]
+"""ended: the script ran to its end; stopped: it was past the point that mattered; died: killed, or it left without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to run: new texts for some files (by absolute path), and when to stop."""
+
+    files: tuple[tuple[str, str], ...] = ()
+    seconds: float = 10.0
+    past: int | None = None
+    """The number of optimizer steps before the failure: with one more it is passed."""
+    grace: float = 2.0
+    """How long it may go on after that."""
+    threads: int = 1
+    memory: int = 8 << 30
+    record: bool = False
+    """Record the run, and tell the evidence of its failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What training looked like just before an optimizer's step: the losses since the last one, the gradients."""
+
+    losses: tuple[float, ...] = ()
+    gradients: int = 0
+    norm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a trial ended."""
+
+    end: End = "died"
+    exit_code: int = 0
+    error_type: str = ""
+    message: str = ""
+    file: str = ""
+    line: int = 0
+    function: str = ""
+    steps: int = 0
+    seen: tuple[Step, ...] = ()
+    losses: tuple[float, ...] = ()
+    """Losses after the last step."""
+    denied: tuple[str, ...] = ()
+    """What the program tried and a trial may not do."""
+    seconds: float = 0.0
+    fault: str = ""
+    """What went wrong on our side."""
+    evidence: dict[str, Any] | None = field(default=None, compare=False)
+
+
+def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
+    """The outcome with one more thing that the trial told. It is the program's process that tells: what has the wrong form is left out."""
+    try:
+        if "fault" in said:
+            return replace(outcome, fault=str(said["fault"]))
+        if "denied" in said:
+            return replace(outcome, denied=(*outcome.denied, str(said["denied"]))[:8])
+        if "step" in said:
+            return replace(outcome, seen=(*outcome.seen, _step(said))[:64])
+        if "done" in said:
+            end: End = "timed-out" if said["done"] == "timed-out" and outcome.end == "died" else outcome.end
+            return replace(outcome, seconds=float(said["seconds"]), end=end)
+        if "evidence" in said:
+            return replace(outcome, evidence=dict(said["evidence"]))
+        if "end" in said:
+            return _ended(outcome, said)
+        return replace(outcome, steps=int(said["steps"])) if "steps" in said else outcome
+    except (KeyError, TypeError, ValueError):
+        return outcome
+
+
+def _step(said: Mapping[str, Any]) -> Step:
+    return Step(tuple(float(loss) for loss in said["losses"]), int(said["gradients"]), float(said["norm"]))
+
+
+def _ended(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
+    ends: dict[str, End] = {"ended": "ended", "raised": "raised", "stopped": "stopped"}
+    return replace(
+        outcome,
+        end=ends.get(said["end"], "died"),
+        exit_code=int(said.get("exit_code", 0)),
+        error_type=str(said.get("error_type", "")),
+        message=str(said.get("message", "")),
+        file=str(said.get("file", "")),
+        line=int(said.get("line", 0)),
+        function=str(said.get("function", "")),
+        steps=int(said.get("steps", 0)),
+        losses=tuple(float(loss) for loss in said.get("losses", ())),
+    )
