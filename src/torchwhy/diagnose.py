@@ -112,6 +112,9 @@ def _told_replay(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
     """A late failure's evidence comes from a second run of the piece that failed, and says so."""
     if not evidence.recording.replayed:
         return diagnosis
+    if evidence.failure is not None and evidence.failure.worker is not None:
+        note = f"replayed: what worker {evidence.failure.worker} raised came as text, so its batch was fetched again in a child process"
+        return replace(diagnosis, notes=(*diagnosis.notes, note))
     note = f"replayed: the recorder had stepped aside (step {evidence.recording.steps}), so the failing piece was run again in a child process"
     return replace(diagnosis, notes=(*diagnosis.notes, note))
 

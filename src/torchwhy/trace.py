@@ -70,7 +70,7 @@ def _failure(error: BaseException, depth: int) -> Failure:
     inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     kind = type(error)
     try:
-        message = str(error)
+        message = str(error)[:]  # torch has texts of a type of its own
     except Exception:  # a program's own __str__ may raise; Python's traceback says so too
         message = "<exception str() failed>"
     return Failure(

@@ -146,7 +146,7 @@ def _one_failure(error: BaseException, recorder: "Recorder", levels: list[Traceb
     op = recorder.failing(error)
     return Failure(
         error_type=type(error).__name__,
-        message=str(error),
+        message=str(error)[:],  # torch has texts of a type of its own
         error_module=type(error).__module__,
         frames=frames,
         op=op,

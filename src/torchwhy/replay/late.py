@@ -6,6 +6,7 @@ Where no child can go on from here (CUDA, a platform without fork) only a module
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -74,9 +75,14 @@ def _attempt(piece: Callable[[], object], kind: str, message: str, recorder: "Re
 
 
 def _run(piece: Callable[[], object]) -> BaseException | None:
+    handled = sys.exc_info()[1]
     try:
         piece()
     except Exception as error:
+        link: BaseException = error
+        while link.__context__ is not None and link.__context__ is not handled:
+            link = link.__context__
+        link.__context__ = None  # not raised while the first run's was handled
         return error
     return None
 

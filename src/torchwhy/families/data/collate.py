@@ -55,7 +55,7 @@ class Collate(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         frame = collating_frame(run.failure)
-        if frame is None:
+        if frame is None or "automatic differentiation" in run.failure.message:
             return None
         batch = batch_of(run, frame)
         if batch.clash is not None and not batch.is_beside(batch.clash):
