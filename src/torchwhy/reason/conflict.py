@@ -35,10 +35,12 @@ class Conflict:
         return self.blame.side.decision
 
 
-def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]]) -> Conflict:
-    """The conflict of these operands: the name, the tensor and the dimension in which it meets the others."""
+def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_blame: int | None = None) -> Conflict:
+    """The conflict of these operands: the name, the tensor and the dimension in which it meets the others. `to_blame`: the side, where the op itself says it."""
     sides = [side(run.evidence, name, tensor, Size(dim), run.before) for name, tensor, dim in operands]
     blamed = blame(run.evidence, run.op, sides, Size(operands[0][2]))
+    if to_blame is not None and blamed.reason not in ("news", "odd"):
+        blamed = Blame(sides[to_blame], tuple(s for n, s in enumerate(sides) if n != to_blame), "written")
     cause = cause_of(run, blamed)
     notes = [told(run, one) for one in (blamed.side, *blamed.others)]
     what = Size(operands[sides.index(blamed.side)][2] % max(1, blamed.side.tensor.rank))

@@ -19,7 +19,8 @@ def expressions(evidence: Evidence, failure: Failure) -> tuple[Operand, ...]:
     """
     names = history_of(evidence).names
     operands = failure.operands or forward_operands(failure)
-    data = [o for o in operands if _is_data(evidence, o)]
+    inside = is_module_call(failure)  # a layer's own weight stands in no call of the program then
+    data = [o for o in operands if (_is_data(evidence, o) if inside else tensors_in(o.value))]
     pairs = _written(Sources(evidence), failure, data)
     found = []
     for operand in operands:
