@@ -82,6 +82,8 @@ def samples_of(loading: Loading, recorder: Recorder) -> tuple[SampleFacts, ...]:
 def _own_index(dataset: Any, index: Any) -> Any:
     """The index in the dataset below torch's own `Subset`."""
     while type(dataset) is Subset and type(index) is int and isinstance(dataset.indices, (list, tuple, range)):
+        if not -len(dataset.indices) <= index < len(dataset.indices):
+            break
         dataset, index = dataset.dataset, dataset.indices[index]
     return index
 

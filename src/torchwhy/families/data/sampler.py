@@ -1,0 +1,275 @@
+"""A loader, its sampler and its dataset don't agree.
+
+Erroneous code (TW0603):
+
+```python
+{example}
+```
+
+Why: a `DataLoader` takes its order from one place. `shuffle=True` makes a `RandomSampler`; with a `sampler` of one's own it must be left out, and a
+`batch_sampler` replaces `batch_size`, `shuffle`, `sampler` and `drop_last` together. An `IterableDataset` gives its samples in its own order and needs
+no length. A `RandomSampler` can't choose from an empty dataset (`num_samples=0`: mostly a folder or a pattern that matches no file). A sampler must
+give indices below `len(dataset)`, and weights that are finite and not negative, one for each sample.
+
+Fix: leave out the option that is decided already; look for the reason why the dataset is empty; build the sampler from the dataset that the
+loader gets.
+
+Messages: `sampler option is mutually exclusive with shuffle`; `batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and
+drop_last`; `num_samples should be a positive integer value, but got num_samples=0`; `DataLoader with IterableDataset: expected unspecified shuffle option`;
+`object of type 'Stream' has no len()`; `invalid multinomial distribution (sum of probabilities <= 0)`; `Sum of input lengths does not equal the length of
+the input dataset!`; `list index out of range`.
+
+Not to be confused with: `data.worker`, `data.collate`; an `IndexError` of a dataset whose index is within its length is the program's own.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...family import Example, Family, NearMiss, Trigger
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, tensors_in
+from ...reason import edits
+from ...reason.loaders import argument_cause, class_named, given_by, indices_cause, length_statement, numbers_of, only_call, passed, plain, written_argument
+from ...reason.reading import Cause, Reading, reading
+from ...reason.samples import loader_of
+from ...reason.structure import misspelled
+from ...reason.wording import code, first_fitting, listed, place, tensor_text
+
+_LOADER, _SAMPLER, _DATASET = "utils/data/dataloader.py", "utils/data/sampler.py", "utils/data/dataset.py"
+
+
+class Sampler(Family):
+    code = "TW0603"
+    title = "a loader, its sampler and its dataset don't agree"
+    rank = 2
+    triggers = (
+        Trigger(r"(?P<one>sampler) option is mutually exclusive with (?P<options>shuffle)"),
+        Trigger(r"(?P<one>batch_sampler) option is mutually exclusive\s+with (?P<options>batch_size, shuffle, sampler, and\s+drop_last)"),
+        Trigger(r"(?P<one>batch_size)=None option disables auto-batching\s+and is mutually exclusive with (?P<options>[\w, ]*drop_last)"),
+        Trigger(r"DataLoader with IterableDataset: expected unspecified (?P<iterable>shuffle|sampler|batch_sampler) option"),
+        Trigger(r"num_samples should be a positive integer\s+value, but got num_samples=(?P<empty>0)"),
+        Trigger(r"(?P<number>batch_size|num_samples) should be a positive integer\s+value, but got \w+=(?P<value>\S+)"),
+        Trigger(r"object of type '(?P<lengthless>\w+)' has no len\(\)"),
+        Trigger(r"(?P<weights>invalid multinomial distribution|probability tensor contains|cannot sample n_sample|weights should be a 1d|categories cannot exceed)"),
+        Trigger(r"(?P<sum>Sum of input lengths does not equal)"),
+        Trigger(r"Subclasses of Dataset should implement (?P<method>__getitem__)"),
+        Trigger(r"^(?P<beyond>.*)$", types=("IndexError", "KeyError")),
+    )
+
+    def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
+        run = reading(evidence)
+        kind = next(name for name, text in match.groupdict().items() if text is not None)
+        answer: Diagnosis | None = getattr(self, f"_{kind}")(run, match)
+        return answer
+
+    def _one(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        """Two options that decide the same."""
+        one, given = match["one"], passed(run, _LOADER, "DataLoader.__init__") or passed(run, _LOADER, "__init__")
+        names = [n for n in re.findall(r"[a-z_]+", match["options"]) if n != "and" and plain(given.get(n)) not in (None, False) or n == "sampler" and _is_given(given.get(n))]
+        names = [n for n in names if n != one and not (n == "batch_size" and plain(given.get(n)) == 1)] or ["shuffle"]
+        causes = {name: argument_cause(run, name, value=plain(given.get(name))) for name in names}
+        first = next((c for c in causes.values() if c is not None), None)
+        mine = written_argument(run, one)
+        kind = getattr(given.get(one), "kind", "")
+        notes = [f"{code(one)} is {code(mine.text)}{f', a {kind}' if kind not in ('', 'NoneType') else ''}" if mine is not None else "", f"{code(one)} decides the order by itself: {listed([code(n) for n in names])} must be left out"]
+        notes += [f"{code(name)} is {_value(given.get(name))}, from {place(cause.span)}" for name, cause in causes.items() if cause is not None]
+        removed = tuple(e for name in names for e in edits.remove_keyword(run.sources, run.raised, name))
+        if not removed and first is not None and first.text == "True":
+            removed = edits.set_value(run.sources, first.span, "False")
+        fixes = [Fix(f"leave out {listed([code(n) for n in names])}", removed, "safe")]
+        if one == "sampler":
+            fixes.append(Fix(f"leave out {code('sampler')}, and let the loader shuffle", edits.remove_keyword(run.sources, run.raised, "sampler"), "unsafe", changes="the order is no longer the sampler's"))
+        headline = f"{code(one)} and {listed([code(f'{n}={_value(given.get(n))}' if n != 'sampler' else n) for n in names])} are both given"
+        return run.diagnosis(self, first_fitting(headline, f"{code(one)} and {code(names[0])} are both given"), first or Cause(run.raised), f"{names[0]} is given too",
+                             notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)  # fmt: skip
+
+    def _iterable(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        option, loader = match["iterable"], loader_of(run.evidence, run.failure)
+        given = passed(run, _LOADER, "DataLoader.__init__") or passed(run, _LOADER, "__init__")
+        kind = next((v.text for n, v in given.items() if n == "dataset" and not tensors_in(v) and hasattr(v, "text")), "") or (loader.dataset if loader else "")
+        value = plain(given.get(option))
+        cause = argument_cause(run, option, value=value) or Cause(run.raised)
+        notes = [f"{code(kind or 'the dataset')} is an `IterableDataset`: it gives its samples in its own order, {code(option)} can't choose them"]
+        notes += [f"{code(option)} is {_value(given.get(option))}, from {place(cause.span)}"]
+        fixes = [Fix(f"leave out {code(option)}", edits.remove_keyword(run.sources, run.raised, option), "unsafe", changes="the samples come in the dataset's order"),
+                 Fix(f"shuffle inside of {code(kind or 'the dataset')}, in its `__iter__`")]  # fmt: skip
+        return run.diagnosis(self, f"{code(option)} is given for {code(kind or 'a dataset')}, an `IterableDataset`", cause, f"{option} for an iterable dataset",
+                             notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)  # fmt: skip
+
+    def _empty(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        loader, dataset = loader_of(run.evidence, run.failure), written_argument(run, "dataset", 0)
+        kind = loader.dataset if loader is not None and loader.dataset != "NoneType" else ""
+        counted = given_by(run, kind, "__len__") if kind else None
+        cause = counted or indices_cause(run, argument_cause(run, "dataset", 0))
+        name = dataset.text if dataset is not None else kind or "the dataset"
+        notes = [f"the loader shuffles, and {code(name)} ({kind}) has a length of 0: there is nothing to choose from (`num_samples=0`)" if kind else "the dataset has a length of 0"]
+        if (statement := length_statement(run, kind)) is not None:
+            notes.append(f"its `__len__` at {place(statement)} counts {code(run.sources.segment(statement).removeprefix('return '))}")
+        if counted is not None:
+            notes.append(f"that is {code(run.sources.segment(counted.span))}, empty since {place(counted.span)}")
+        fixes = [Fix(f"look why it is empty: the folder, the pattern or the filter of {code(run.sources.segment(cause.span)) if cause else 'the dataset'}")]
+        trail = [Label(run.raised, "raised here")]
+        return run.diagnosis(self, f"{code(name)} is empty: the sampler has 0 samples to choose from", cause, "finds nothing", trail=trail, notes=notes, fixes=fixes)
+
+    def _number(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        name, value = match["number"], match["value"]
+        cause = argument_cause(run, name, value=int(value) if re.fullmatch(r"-?\d+", value) else None)
+        notes = [f"{code(name)} is {value}" + (f", from {code(cause.text)} at {place(cause.span)}" if cause is not None and cause.text else ""), "it must be an integer above 0"]
+        return run.diagnosis(self, f"{code(name)} is {value}, which is no positive integer", cause or Cause(run.raised), f"{name} is {value}", notes=notes, confidence=Confidence.CERTAIN)
+
+    def _lengthless(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        kind = match["lengthless"]
+        if not any(f.origin == "torch" and "/utils/data/" in f.span.file.replace("\\", "/") for f in run.failure.frames):
+            return None
+        found, loader = class_named(run, kind), loader_of(run.evidence, run.failure)
+        is_stream = found is not None and any("Iterable" in found[0].segment(base) for base in found[1].bases)
+        if is_stream or loader is not None and loader.sampler == "_InfiniteConstantSampler":
+            notes = [f"{code(kind)} is an `IterableDataset` without a `__len__`: how many batches it gives is known only at its end"]
+            fixes = [Fix(f"do without the length, or give {code(kind)} a `__len__`")]
+            return run.diagnosis(self, f"the loader's length is asked for, but {code(kind)} has none", Cause(run.raised), "asks for the length", notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
+        cause = Cause(found[0].span(found[1])) if found is not None else argument_cause(run, "dataset", 0)
+        wrong = next(iter(misspelled(run.sources, found[0].file, found[1], ("__len__",))), None) if found is not None else None
+        if wrong is not None:
+            cause = Cause(wrong[0])
+        notes = [f"the sampler asks for `len()` of the dataset, and {code(kind)} has no `__len__`", f"{code(wrong[1])} is not {code(wrong[2])}" if wrong else ""]
+        fixes = [Fix(f"give {code(kind)} a `__len__` that returns the number of its samples")]
+        return run.diagnosis(self, f"{code(kind)} has no `__len__`, which the loader's sampler needs", cause, "no `__len__`", notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
+
+    def _weights(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        if not any(f.span.file.replace("\\", "/").endswith(_SAMPLER) for f in run.failure.frames):
+            return None
+        call = only_call(run, "WeightedRandomSampler")
+        built = run.sources.arguments(call) if call is not None else ()
+        weights = next((e for e in built if e.keyword == "weights"), built[0] if built and built[0].keyword is None else None)
+        cause = run.expression_origins(weights.span) if weights is not None else None
+        tensor = run.tensor("input")
+        notes = [run.failure.message.splitlines()[0], f"the weights are {code(weights.text)}, {tensor_text(tensor) if tensor else ''}" if weights is not None else ""]
+        if cause is not None and weights is not None:
+            notes.append(f"they come from {code(run.sources.segment(cause.span))} at {place(cause.span)}")
+        what = {"invalid": "sum to 0", "cannot": "are fewer than the samples asked for", "weights": "are no flat list", "categories": "are too many"}.get(match["weights"].split()[0], "hold inf, nan or a negative")
+        fixes = [Fix("give each sample a finite weight of 0 or more, with a sum above 0: a class without samples makes 1 / 0")]
+        if what.startswith("are fewer"):
+            fixes = [Fix("sample with `replacement=True`, or ask for no more samples than there are weights")]
+        return run.diagnosis(self, f"the sampler's weights {what}", cause, f"the weights {what}", notes=notes, fixes=fixes)
+
+    def _sum(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        given = passed(run, _DATASET, "random_split")
+        lengths = numbers_of(given.get("lengths"))
+        expression, cause = written_argument(run, "lengths", 1), argument_cause(run, "lengths", 1)
+        text = f"{' + '.join(map(str, lengths))} = {sum(lengths)}" if lengths else "the lengths"
+        dataset = written_argument(run, "dataset", 0)
+        notes = [f"the parts asked for are {code(expression.text)}: {text}" if expression is not None else text, f"they must add up to the length of {code(dataset.text)}" if dataset is not None else ""]
+        fixes = [Fix("take the last part as what is left over, or pass fractions that sum to 1 (`[0.8, 0.2]`)")]
+        return run.diagnosis(self, f"the parts of `random_split` add up to {sum(lengths)}, not to the dataset's length" if lengths else "the parts of `random_split` don't add up",
+                             cause, "the parts", notes=notes, fixes=fixes, confidence=Confidence.CERTAIN if lengths else Confidence.LIKELY)  # fmt: skip
+
+    def _method(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        loader = loader_of(run.evidence, run.failure)
+        found = class_named(run, loader.dataset) if loader is not None else None
+        wrong = next(iter(misspelled(run.sources, found[0].file, found[1], ("__getitem__",))), None) if found is not None else None
+        cause = Cause(wrong[0]) if wrong is not None else Cause(found[0].span(found[1])) if found is not None else None
+        name = code(loader.dataset if loader is not None else "the dataset")
+        notes = [f"the loader asks {name} for a sample by `__getitem__`", f"{code(wrong[1])} is not {code(wrong[2])}" if wrong is not None else ""]
+        return run.diagnosis(self, f"{name} has no `__getitem__`", cause, "no `__getitem__`", notes=notes, fixes=[Fix(f"give {name} a `__getitem__(self, index)`")])
+
+    def _beyond(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        """An index that the dataset never promised."""
+        loader, sample = loader_of(run.evidence, run.failure), next(iter(run.evidence.samples), None)
+        if loader is None or sample is None or sample.value is not None or loader.length is None:
+            return None
+        index = next((i for i in loader.indices or () if not -loader.length <= i < loader.length), None)
+        if index is None:
+            return None
+        order, call = given_by(run, loader.sampler, "__iter__"), only_call(run, loader.sampler)
+        argument = next(iter(run.sources.arguments(call)), None) if call is not None else None
+        cause = order or (run.expression_origins(argument.span) if argument is not None else None)
+        built = call or (loader.built[0] if loader.built else None)
+        notes = [f"{code(loader.sampler)} gave the index {index}, and {code(loader.dataset)} has {loader.length} samples: 0 to {loader.length - 1}",
+                 f"it is built at {place(built)}{f' from {code(argument.text)}' if argument is not None else ''}" if built is not None else ""]  # fmt: skip
+        fixes = [Fix(f"build the sampler from the dataset that the loader gets: indices below `len(dataset)`, here {loader.length}")]
+        cause = cause or (Cause(built) if built is not None else None)
+        return run.diagnosis(self, f"the sampler asks for sample {index}, but {code(loader.dataset)} has {loader.length}", cause, "gives indices beyond the dataset", notes=notes, fixes=fixes)
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+from settings import LOADER
+
+labels = torch.tensor([0, 0, 0, 1])
+data = TensorDataset(torch.randn(4, 3), labels)
+sampler = WeightedRandomSampler([1.0, 1.0, 1.0, 3.0], num_samples=4)
+loader = DataLoader(data, sampler=sampler, **LOADER)
+print(len(loader))
+""",
+                "settings.py": """\
+LOADER = {
+    "batch_size": 2,
+    "shuffle": True,  #~ cause
+}
+""",
+            },
+            says=("sampler", "shuffle", "settings.py"),
+        ),
+        Example(
+            {
+                "fit.py": """\
+import glob
+import os
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+class Slides(Dataset):
+    def __init__(self, root, ending):
+        self.paths = sorted(glob.glob(os.path.join(root, "*" + ending)))  #~ cause
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return torch.zeros(3)
+
+
+def main():
+    slides = Slides("slides", ".tif")
+    loader = DataLoader(slides, batch_size=4, shuffle=True)
+    print(len(loader))
+
+
+main()
+"""
+            },
+            says=("slides", "empty", "num_samples=0", "self.paths", "glob"),
+        ),
+        Example(
+            {
+                "split.py": """\
+import torch
+from torch.utils.data import DataLoader, SubsetRandomSampler
+
+rows = torch.arange(10.0)
+train, held_out = rows[:7], rows[7:]
+order = torch.randperm(10).tolist()  #~ cause
+for batch in DataLoader(train, batch_size=10, sampler=SubsetRandomSampler(order)):
+    print(batch)
+"""
+            },
+            says=("SubsetRandomSampler", "7"),
+        ),
+    )
+    near_misses = (
+        NearMiss({"ok.py": "from torch.utils.data import DataLoader\nprint(len(DataLoader(range(7), batch_size=2, shuffle=True, drop_last=True)))\n"}),
+        NearMiss({"own.py": "import torch\nrows = [torch.ones(1)]\nprint(rows[3])\n"}),
+    )
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and getattr(value, "kind", "") != "NoneType"
+
+
+def _value(value: object) -> str:
+    return str(getattr(value, "text", "given"))

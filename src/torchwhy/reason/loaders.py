@@ -1,0 +1,107 @@
+"""How a loader was asked for: what its call passed, where each of that was decided, and what the text says of the dataset behind it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from ..model import Items, Plain, Span, Value
+from .origins import origins
+from .reading import Cause, Reading
+from .source import Expression, SourceFile
+from .structure import last_name, methods
+
+
+def passed(run: Reading, frame_end: str, function: str) -> dict[str, Value]:
+    """The arguments of a torch function that checked them and raised, by parameter name: its frame's variables."""
+    for frame in reversed(run.failure.frames):
+        name = frame.span.function.rpartition(".")
+        if frame.span.file.replace("\\", "/").endswith(frame_end) and function in (frame.span.function, name[2]):
+            return {a.name: a.value for a in frame.locals}
+    return {}
+
+
+def plain(value: Value | None) -> object:
+    """The number, text or truth value itself."""
+    return value.value if isinstance(value, Plain) else None
+
+
+def written_argument(run: Reading, parameter: str, position: int = -1) -> Expression | None:
+    """The expression in the failing line's call that gives a parameter."""
+    arguments = run.sources.arguments(run.raised)
+    named = next((e for e in arguments if e.keyword == parameter), None)
+    unnamed = [e for e in arguments if e.keyword is None]
+    return named or (unnamed[position] if 0 <= position < len(unnamed) else None)
+
+
+def argument_cause(run: Reading, parameter: str, position: int = -1, value: object = None) -> Cause | None:
+    """Where the failing line's argument was decided: the literal, or the furthest expression that the text shows."""
+    found = run.argument_origins(run.calls, parameter, value=value)
+    if found is not None:
+        return _deciding(found)
+    expression = written_argument(run, parameter, position)
+    return _deciding(run.expression_origins(expression.span, run.calls, value)) if expression is not None else None
+
+
+def _deciding(cause: Cause) -> Cause:
+    """Where the walk lost itself in a name, the last place before that."""
+    chain = cause.origins
+    while len(chain) > 1 and chain[-1].form == "name":
+        chain = chain[:-1]
+    return Cause(chain[-1].span, chain) if chain else cause
+
+
+def calls_of(run: Reading, name: str) -> tuple[Span, ...]:
+    """Every call of a name in the program."""
+    return tuple(s.span(n) for s in run.sources.files() for n in s.nodes if isinstance(n, ast.Call) and last_name(n) == name)
+
+
+def only_call(run: Reading, name: str) -> Span | None:
+    found = calls_of(run, name)
+    return found[0] if len(found) == 1 else None
+
+
+def class_named(run: Reading, name: str) -> tuple[SourceFile, ast.ClassDef] | None:
+    """The program's one class of a name."""
+    own = [source for source in run.sources.files() if "-packages" not in source.file]
+    found = [(s, n) for s in own for n in s.nodes if isinstance(n, ast.ClassDef) and n.name == name]
+    return found[0] if len(found) == 1 else None
+
+
+def given_by(run: Reading, name: str, method: str) -> Cause | None:
+    """What a class's `__len__` counts, or what its `__iter__` runs over: the origins of `self.files` in `return len(self.files)`."""
+    found = class_named(run, name)
+    function = next((m for m in methods(found[1]) if m.name == method), None) if found is not None else None
+    if found is None or function is None:
+        return None
+    source = found[0]
+    given = [n.value for n in ast.walk(function) if isinstance(n, (ast.Return, ast.YieldFrom)) and n.value is not None]
+    if len(given) != 1:
+        return None
+    counted = given[0]
+    while isinstance(counted, ast.Call) and last_name(counted) in ("len", "iter") and counted.args:
+        counted = counted.args[0]
+    chain = origins(run.sources, source.span(counted), run.calls)
+    return _deciding(Cause(chain[-1].span, chain)) if chain else Cause(source.span(counted))
+
+
+def indices_cause(run: Reading, cause: Cause | None) -> Cause | None:
+    """Behind the call of a `Subset`, what its indices are."""
+    call = run.sources.call_at(cause.span) if cause is not None else None
+    arguments = run.sources.arguments(cause.span) if cause is not None and call is not None and last_name(call) == "Subset" else ()
+    return _deciding(run.expression_origins(arguments[1].span, run.calls)) if len(arguments) > 1 else cause
+
+
+def length_statement(run: Reading, dataset: str) -> Span | None:
+    """The `return` of a dataset's `__len__`."""
+    found = class_named(run, dataset)
+    method = next((m for m in methods(found[1]) if m.name == "__len__"), None) if found is not None else None
+    returned = next((n for n in ast.walk(method) if isinstance(n, ast.Return)), None) if method is not None else None
+    return found[0].span(returned) if found is not None and returned is not None else None
+
+
+def numbers_of(value: Value | None) -> tuple[int, ...]:
+    """The integers of a described list."""
+    items: Sequence[Value] = value.items if isinstance(value, Items) else ()
+    found = [plain(item) for item in items]
+    return tuple(n for n in found if isinstance(n, int) and not isinstance(n, bool))
