@@ -55,7 +55,7 @@ class Laboratory:
         self._turn = threading.Lock()
         atexit.register(self.close)
 
-    def run(self, files: Mapping[str, str], script: str = "", mode: str = "adaptive") -> Trial:
+    def run(self, files: Mapping[str, str], script: str = "", mode: str = "adaptive", verify: bool = False) -> Trial:
         """Run the first of the files (or `script`) in a folder of its own."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name).resolve() / "work"
@@ -63,12 +63,13 @@ class Laboratory:
             for file, text in without_marks(files).items():
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).write_text(text, encoding="utf-8")
-            return self.run_in(folder, script or next(iter(files)), mode)
+            return self.run_in(folder, script or next(iter(files)), mode, verify)
 
-    def run_in(self, folder: Path, script: str, mode: str = "adaptive") -> Trial:
+    def run_in(self, folder: Path, script: str, mode: str = "adaptive", verify: bool = False) -> Trial:
         with tempfile.TemporaryDirectory() as name:
             out, err, report = (Path(name) / kind for kind in ("out", "err", "report"))
             request = {"folder": str(folder), "script": script, "out": str(out), "err": str(err), "report": str(report), "mode": mode}
+            request["verify"] = "yes" if verify else ""
             code = self._ask(request) if hasattr(os, "fork") else _run_apart(request)
             said = json.loads(report.read_text(encoding="utf-8")) if report.exists() else None
             return Trial(code, out.read_text(errors="replace"), err.read_text(errors="replace"), said)
@@ -99,7 +100,7 @@ def _environment() -> dict[str, str]:
 
 
 def _run_apart(request: dict[str, str]) -> int:
-    options = ["--record", request["mode"], "--report", request["report"]]
+    options = ["--record", request["mode"], "--report", request["report"], *([] if request["verify"] else ["--no-verify"])]
     command = [sys.executable, "-m", "torchwhy", "run", *options, request["script"]]
     with open(request["out"], "wb") as out, open(request["err"], "wb") as err:
         done = subprocess.run(command, cwd=request["folder"], stdout=out, stderr=err, env=_environment(), timeout=LIMIT_S)
@@ -152,7 +153,7 @@ def _become(request: dict[str, str]) -> None:
     atexit._clear()
     code = 0
     try:
-        Session(Program(request["script"]), Options(report=request["report"], record=request["mode"])).run()
+        Session(Program(request["script"]), Options(report=request["report"], record=request["mode"], verify=bool(request["verify"]))).run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:

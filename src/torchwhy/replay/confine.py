@@ -75,15 +75,13 @@ class _Guard:
         if event == "open":
             self._opens(*arguments)
         elif event in _CHANGES:
-            paths = arguments[:2] if event in ("os.rename", "os.link", "shutil.move") else arguments[:1]
-            if event == "os.symlink":
-                paths = arguments[1:2]
-            if not all(self._is_inside(path) for path in paths):
-                self._refuse(event, f"changes {_shown(paths[-1])}")
+            paths = _changed(event, arguments)
+            if not all(self._is_inside(path, folder) for path, folder in paths):
+                self._refuse(event, f"changes {_shown(paths[-1][0])}")
         elif event in _STARTS:
             self._refuse(event, "starts another program")
         elif event in _CONNECTS:
-            if not (isinstance(arguments[1], (str, bytes)) and self._is_inside(arguments[1])):
+            if arguments[1] is not None and not self._is_local(arguments[1]):  # None: connected already
                 self._refuse(event, "opens a connection")
         elif event in ("os.kill", "os.killpg"):
             self._kills(arguments[0])
@@ -106,15 +104,31 @@ class _Guard:
         if count > _FORKS:
             self._refuse("os.fork", f"starts more than {_FORKS} processes")
 
-    def _is_inside(self, path: Any) -> bool:
+    def _is_inside(self, path: Any, folder: Any = None) -> bool:
         if isinstance(path, int):
             return True  # an open file: it was judged when it was opened
-        real = os.path.realpath(os.fsdecode(path))
+        base = os.readlink(f"/proc/self/fd/{folder}") if isinstance(folder, int) and folder >= 0 else ""
+        real = os.path.realpath(os.path.join(base, os.fsdecode(path)))
         return real == self.scratch or real.startswith(self.scratch + os.sep)
+
+    def _is_local(self, address: Any) -> bool:
+        """Whether it is a socket between the trial's own processes, as the workers of a loader use them."""
+        text = os.fsdecode(address) if isinstance(address, (str, bytes)) else ""
+        return text.startswith("\0listener-") or (bool(text) and not text.startswith("\0") and self._is_inside(text))
 
     def _refuse(self, event: str, what: str) -> None:
         self.tell(what)
         raise PermissionError(f"{event}: not allowed in a trial run")
+
+
+def _changed(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """The paths that an event is about to change, each with the open folder that it is relative to, if any."""
+    if event in ("os.rename", "os.link"):
+        return [(arguments[0], arguments[2]), (arguments[1], arguments[3])]
+    if event == "shutil.move":
+        return [(arguments[0], None), (arguments[1], None)]
+    path = arguments[1] if event in ("os.symlink", "shutil.copyfile") else arguments[0]
+    return [(path, arguments[-1] if event.startswith("os.") and len(arguments) > 1 else None)]
 
 
 def _shown(path: Any) -> str:

@@ -19,7 +19,8 @@ _NO_NEW_PRIVS, _SET_SECCOMP, _SET_PDEATHSIG = 38, 22, 1
 
 _EXECUTE, _WRITE, _REFER, _TRUNCATE = 1 << 0, 1 << 1, 1 << 13, 1 << 14
 _REMOVE_AND_MAKE = sum(1 << n for n in range(4, 13))
-_SCOPE_SIGNALS = 1 << 1
+_OUTSIDE = 1 << 0 | 1 << 1
+"""Abstract sockets of others, and signals to others."""
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 """The audit number of the architecture, and its number of the system call `socket`."""
@@ -66,7 +67,7 @@ def die_with_parent() -> None:
 
 
 def _ruleset(handled: int, version: int) -> int:
-    fields = [handled, *([0] if version >= 4 else []), *([_SCOPE_SIGNALS] if version >= 6 else [])]
+    fields = [handled, *([0] if version >= 4 else []), *([_OUTSIDE] if version >= 6 else [])]
     data = struct.pack(f"={len(fields)}Q", *fields)
     return _checked(_libc().syscall(ctypes.c_long(_CREATE_RULESET), ctypes.c_char_p(data), ctypes.c_size_t(len(data)), ctypes.c_uint32(0)))
 

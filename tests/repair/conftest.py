@@ -1,0 +1,30 @@
+"""One early self for all tests here: it has torch loaded, and each trial is a child of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch  # noqa: F401
+from trying import Trials, execute
+
+from torchwhy.replay.landlock import fences
+from torchwhy.replay.pristine import Start, keep_pristine
+
+
+@pytest.fixture(scope="session")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    if not fences():
+        pytest.skip("this platform has no fences")
+    pristine = keep_pristine(execute, Start.now())
+    assert pristine is not None
+    yield Trials(pristine)
+    pristine.close()
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder that no trial may touch, with a file in it."""
+    (tmp_path / "kept.txt").write_text("kept")
+    return tmp_path
