@@ -207,6 +207,10 @@ class ModuleFacts:
     parameters: tuple[Argument, ...] = ()
     buffers: tuple[Argument, ...] = ()
     children: tuple[tuple[str, int], ...] = ()
+    loose: tuple[Argument, ...] = ()
+    """Tensors in its plain attributes, lists and dicts (`heads[0]`), of which torch knows nothing."""
+    loose_children: tuple[tuple[str, int], ...] = ()
+    """Modules kept so, and their ids."""
     defined: Span | None = None
     """The class statement, for classes of the program."""
     methods: tuple[str, ...] = ()
@@ -275,6 +279,8 @@ class LoaderFacts:
     shapes: tuple[str, ...] = ()
     usual_shapes: tuple[str, ...] = ()
     """Shapes of that batch and of the first one, as text."""
+    newest: bool = False
+    """Of all loaders it gave a batch last."""
     built: tuple[Span, ...] = ()
     dataset_defined: Span | None = None
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..model import ModuleFacts, TensorFacts
+from ..record.modules import children, loose
 from ..record.spans import origin
 
 if TYPE_CHECKING:
@@ -50,12 +51,23 @@ def module_roots(levels: list[TracebackType]) -> dict[str, nn.Module]:
                 for attribute, inner in list(_attributes(value).items()):
                     if isinstance(inner, nn.Module):
                         late.setdefault(f"{name}.{attribute}", inner)
-    known = {id(m) for root in roots.values() for m in root.modules()}
+    known = {id(m) for root in roots.values() for m in _below(root)}
     for name, value in late.items():
         if id(value) not in known:
             roots.setdefault(name, value)
-            known |= {id(m) for m in value.modules()}
+            known |= {id(m) for m in _below(value)}
     return roots
+
+
+def _below(module: nn.Module) -> Iterator[nn.Module]:
+    """The module and those in it, also of one whose constructor did not get to `super().__init__()`."""
+    waiting, seen = [module], set[int]()
+    while waiting:
+        at = waiting.pop()
+        if id(at) not in seen:
+            seen.add(id(at))
+            yield at
+            waiting += [*children(at).values(), *loose(at, nn.Module).values()]
 
 
 def tensor_names(levels: list[TracebackType], modules: tuple[ModuleFacts, ...], recorder: "Recorder") -> tuple[tuple[int, str], ...]:
@@ -69,6 +81,10 @@ def tensor_names(levels: list[TracebackType], modules: tuple[ModuleFacts, ...], 
         for name, value in _variables(frame):
             for path, tensor in _tensors(name, value):
                 names.setdefault(recorder.facts(tensor).id, path)
+    for module in modules:
+        for argument in module.loose:
+            if isinstance(argument.value, TensorFacts):
+                names.setdefault(argument.value.id, f"{module.fqn}.{argument.name}")
     return tuple(names.items())
 
 

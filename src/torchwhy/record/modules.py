@@ -30,6 +30,8 @@ _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAt
 _NEWOBJ = copyreg.__newobj__.__code__  # type: ignore[attr-defined]
 _RECONSTRUCT = copy._reconstruct.__code__  # type: ignore[attr-defined]
 _SIMPLE = (int, float, bool, str, type(None))
+_OF_TORCH = frozenset(vars(nn.Module()))
+_LOOSE = 64
 
 
 class Birth:
@@ -70,7 +72,7 @@ class Modules:
         modules: dict[int, nn.Module] = dict(self.identities.living())
         for name, root in roots.items():
             self._name(name, root, names, modules)
-        inner = {id(child) for module in modules.values() for child in children(module).values()}
+        inner = {id(child) for module in modules.values() for child in (*children(module).values(), *loose(module, nn.Module).values())}
         taken: set[str] = set(roots)
         for top in [m for number, m in sorted(modules.items()) if id(m) not in inner and number not in names]:
             name, count = type(top).__name__, 2
@@ -90,7 +92,8 @@ class Modules:
             modules[number] = module
             if number not in names:
                 names[number] = path
-                waiting.extend((f"{path}.{key}", child) for key, child in reversed(children(module).items()))
+                held = {**children(module), **loose(module, nn.Module)}
+                waiting.extend((f"{path}.{key}", child) for key, child in reversed(held.items()))
 
     def _facts_of(self, number: int, module: nn.Module, fqn: str) -> ModuleFacts:
         kind = type(module)
@@ -123,6 +126,8 @@ class Modules:
             parameters=tensors[0],
             buffers=tensors[1],
             children=tuple((name, self.identities.of(child)) for name, child in children(module).items()),
+            loose=tuple(Argument(name, self.facts.of(t)) for name, t in loose(module, torch.Tensor).items()),
+            loose_children=tuple((name, self.identities.of(child)) for name, child in loose(module, nn.Module).items()),
             defined=class_span(kind) if own else None,
             methods=tuple(n for n, f in vars(kind).items() if isinstance(f, (FunctionType, classmethod, staticmethod))) if own else (),
             copied_from=birth.original if birth else None,
@@ -132,6 +137,22 @@ class Modules:
 def children(module: nn.Module) -> dict[str, nn.Module]:
     """The module's direct children, without running its code."""
     return {name: child for name, child in (vars(module).get("_modules") or {}).items() if isinstance(child, nn.Module)}
+
+
+def loose(module: nn.Module, kind: type) -> dict[str, Any]:
+    """What of a kind (tensors, modules) its plain attributes hold, and the lists and dicts in them; without running its code."""
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name in _OF_TORCH:
+            continue
+        if isinstance(value, kind):
+            found[name] = value
+        elif type(value) in (list, tuple):
+            found.update((f"{name}[{i}]", item) for i, item in enumerate(value[:_LOOSE]) if isinstance(item, kind))
+        elif type(value) is dict:
+            pairs = list(value.items())[:_LOOSE]
+            found.update((f"{name}[{key!r}]", item) for key, item in pairs if type(key) in (str, int) and isinstance(item, kind))
+    return found
 
 
 def _is_simple(value: Any) -> bool:
