@@ -163,7 +163,7 @@ def promise(evidence: Evidence, one: Side) -> int:
     how, op = one.decision.how, one.decision.op
     if how == "module":
         return 3
-    if how == "created" and op is not None:
+    if op is not None and (how == "created" or op.name.startswith("new_") or op.name.endswith("_like")):
         return 1 if op.name in _AS_IT_CAME or op.name in _OF_VALUES and not _is_written_out(evidence, op) else 3
     return {"op": 2, "python": 2, "setter": 2}.get(how, 0)
 

@@ -11,8 +11,9 @@ from .accounts import size_account, tensor_account
 from .batches import lost_batch, took_rows_for_time
 from .blame import Blame, Side, blame, side
 from .layers import same_padding
-from .provenance import Decision, Size, path
+from .provenance import Decision, Size, decided, path
 from .reading import Cause, Reading, named
+from .shapes import Carried, source_of_size
 from .wording import code, layer_text, place, shape_text, value_text
 
 
@@ -148,8 +149,22 @@ def batch_change_told(run: Reading, change: BatchChange) -> str:
     return f"{text} ({place(change.op.span)}) makes {shape_text(change.after.shape)} of {shape_text(size)}: the batch of {(size or (0,))[0]} is gone"
 
 
-def rounded(run: Reading, tensor: TensorFacts, dim: int) -> str | None:
-    """Where an odd size was halved on the way to a tensor, so that doubling does not give it back; in a sentence."""
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """An odd size that an op halved; `layer`: the torch layer that ran it."""
+
+    op: OpRecord
+    layer: ModuleFacts | None
+    large: int
+    small: int
+
+    def told(self, run: Reading) -> str:
+        which = named(run, self.layer) if self.layer is not None else code(self.op.name)
+        return f"{self.large} is an odd size: {which} ({place(self.op.span)}) makes {self.small} of it, and twice {self.small} is {2 * self.small}"
+
+
+def rounded(run: Reading, tensor: TensorFacts, dim: int) -> Rounded | None:
+    """Where an odd size was halved on the way to a tensor, so that doubling does not give it back."""
     for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=60)):
         before = next((t for t in op.inputs if t.id not in run.history.owner_of and t.shape), None)
         after = op.outputs[0] if op.outputs else None
@@ -159,6 +174,18 @@ def rounded(run: Reading, tensor: TensorFacts, dim: int) -> str | None:
             small, large = after.shape[d], before.shape[d]
             if large % 2 and large > 1 and small in (large // 2, large // 2 + 1):
                 layer = run.history.module(op.module)
-                which = named(run, layer) if layer is not None and layer.defined is None else code(op.name)
-                return f"{large} is an odd size: {which} ({place(op.span)}) makes {small} of it, and twice {small} is {2 * small}"
+                return Rounded(op, layer if layer is not None and layer.defined is None else None, large, small)
     return None
+
+
+def first_size(run: Reading, tensor: TensorFacts, dim: int) -> Decision:
+    """What decided the size from which, through kernels, strides and slices, this one was made."""
+    decision, before = run.decided(tensor, Size(dim)), run.before
+    for _ in range(100):
+        op = decision.op
+        source = source_of_size(op, decision.tensor, decision.dim or 0) if decision.how == "op" and op is not None else None
+        if op is None or not isinstance(source, Carried):
+            return decision
+        before = op.index
+        decision = decided(run.evidence, source.tensor, Size(source.dim), before)
+    return decision

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model import LoaderFacts, OpRecord, TensorFacts
-from .blame import derives
+from ..model import LoaderFacts, OpRecord, Plain, Span, TensorFacts
+from .blame import derives, promise, side
+from .following import follow_data
 from .origins import Origin
+from .places import Place
+from .provenance import Size
 from .reading import Cause, Reading
 from .sizes import size_expression
+from .walk import Walk
 from .wording import code, place
 
 _COUNTS = ("arange", "randperm", "randint", "linspace")
 _HOLDS = ("tensor", "as_tensor", "from_numpy", "asarray", "LongTensor", "Tensor", "IntTensor")
+_ARRAYS = ("from_numpy", "as_tensor", "asarray")
+_PROMISES = ("arange", "randperm")
 _FILLS = ("full", "full_like", "new_full")
+_COMPUTES = frozenset("matmul mm bmm linear conv1d conv2d embedding einsum addmm rmatmul cross_entropy layer_norm".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +70,56 @@ def loader_of(run: Reading, tensor: TensorFacts) -> LoaderFacts | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def maker(run: Reading, tensor: TensorFacts) -> tuple[OpRecord, Cause] | None:
-    """The op that made the values, and what in the text decided them: the count of `arange`, the data of `tensor`."""
+def maker(run: Reading, found: Outlier | TensorFacts) -> tuple[OpRecord, Cause] | None:
+    """The op that made the values, and what in the text decided them: the count of `arange`, the data of `tensor`, a later write."""
+    tensor = found.tensor if isinstance(found, Outlier) else found
     decision = run.decided(tensor, "values")
     op = decision.op
     if op is None or op.span is None or op.phase == "data" and op.name in ("random_",):
         return None
+    if isinstance(found, Outlier) and (written := _written_over(run, decision.tensor, op, found.value)) is not None:
+        return written, Cause(written.span or op.span)
     if op.name in _COUNTS and (count := size_expression(run.sources, op, 0, 1)) is not None and op.name != "randint":
         return op, run.expression_origins(count.span, op.where)
-    written = run.sources.arguments(op.span)
-    given = written[0] if op.name in _HOLDS and written else written[1] if op.name in _FILLS and len(written) > 1 else None
-    if given is not None:
-        return op, run.expression_origins(given.span, op.where)
-    return op, Cause(op.span)
+    arguments = run.sources.arguments(op.span)
+    given = arguments[0] if op.name in _HOLDS and arguments else arguments[1] if op.name in _FILLS and len(arguments) > 1 else None
+    if given is None:
+        return op, Cause(op.span)
+    chain = run.expression_origins(given.span, op.where)
+    if chain.origins and chain.origins[-1].form == "literal":
+        return op, chain
+    if op.name not in _ARRAYS:
+        return op, Cause(op.span)
+    absurd = isinstance(found, Outlier) and found.value >= 2**31
+    return op, _array_origin(run, given.span, op.where, 5 if absurd else 1) or Cause(op.span)
 
 
-def maker_told(run: Reading, tensor: TensorFacts, name: str) -> str:
+def _array_origin(run: Reading, span: Span, calls: tuple[Span, ...], turns: int) -> Cause | None:
+    """Where an array was made; each turn goes on past a function that was handed it."""
+    found: Cause | None = None
+    for _ in range(turns):
+        source = run.sources.file(span.file)
+        node = source.exactly_at(span) if source is not None else None
+        chain = follow_data(Walk(run.sources), Place(source, node, calls)) if source is not None and node is not None else ()
+        if not chain or found is not None and chain[-1].span == found.span:
+            break
+        found = Cause(chain[-1].span, (*(found.origins if found is not None else ()), *chain))
+        span, calls = chain[-1].span, calls[1:]
+    return found
+
+
+def _written_over(run: Reading, tensor: TensorFacts, made: OpRecord, value: int) -> OpRecord | None:
+    """The last write to the tensor after it was made, unless it was filled with that very value to begin with."""
+    if any(isinstance(a.value, Plain) and a.value.value == value for a in made.arguments) or tensor.storage is None:
+        return None
+    later = [op for op in run.history.writes_to.get(tensor.storage, ()) if op.index > made.index and op.span is not None]
+    later = [op for op in later if run.before is None or op.index < run.before]
+    return later[-1] if later else None
+
+
+def maker_told(run: Reading, values: Outlier | TensorFacts, name: str) -> str:
     """What made the values, in a sentence; empty where that was not recorded."""
-    found = maker(run, tensor)
+    found = maker(run, values)
     if found is None or found[0].span is None:
         return ""
     op, cause = found
@@ -102,3 +141,26 @@ def before_counting(cause: Cause) -> Cause:
 def counts(origin: Origin) -> bool:
     """Whether the expression counts something."""
     return origin.text.startswith(("len(", "max(")) or ".max(" in origin.text or origin.text.endswith((".nunique()", ".size"))
+
+
+def index_cause(run: Reading, table: str, x: TensorFacts, dim: int, index: TensorFacts) -> tuple[Cause, str]:
+    """Which of the two to blame for an index beyond `x`: what promised its size, where that is a layer or a tensor made for it; else what made the
+    indices, also where they were counted out for another tensor or are no indices at all."""
+    size = (x.shape or (0,))[dim]
+    found, here = outlier(index, size, -size), side(run.evidence, table, x, Size(dim), run.before)
+    made = maker(run, found or index)
+    own = here.decision.how == "module" or not any(op.name in _COMPUTES for op in here.decision.trail)
+    absurd = found is not None and found.value >= 2**31
+    if made is None or promise(run.evidence, here) == 3 and own and made[0].name not in _PROMISES and not absurd:
+        return run.cause(here.decision, size), f"{size} is decided here"
+    return made[1], f"made for more than {size}"
+
+
+def beyond_told(found: Outlier) -> str:
+    """What the value itself says of its origin."""
+    if found.value >= 2**32:
+        low = found.value % 2**32
+        return f"{found.value} is {found.value >> 32} · 2**32 + {low}: two int32 numbers read as one int64, as when a file is read with another dtype"
+    if found.value == found.limit:
+        return f"{found.value} is one beyond the last, {found.limit - 1}: numbers that start at 1 need `- 1`, a largest number is one less than a count"
+    return ""

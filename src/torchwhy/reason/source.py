@@ -249,12 +249,13 @@ class Sources:
         return tuple(sorted(passed, key=lambda e: (e.span.line, e.span.column)))
 
     def listed_around(self, span: Span) -> tuple[Expression, ...]:
-        """The elements of the list or tuple display that the expression at a span is an element of."""
+        """The elements of the list or tuple display, or the arguments of the call, from the expression at a span on."""
         source, node = self.file(span.file), self.node_at(span)
         parent = source.parents.get(node) if source is not None and node is not None else None
-        if source is None or not isinstance(parent, (ast.List, ast.Tuple)):
+        elements = parent.elts if isinstance(parent, (ast.List, ast.Tuple)) else parent.args if isinstance(parent, ast.Call) else []
+        if source is None or node not in elements or any(isinstance(e, ast.Starred) for e in elements):
             return ()
-        return () if any(isinstance(e, ast.Starred) for e in parent.elts) else tuple(source.expression(e) for e in parent.elts)
+        return tuple(source.expression(e) for e in elements[elements.index(node) :])
 
     def operands(self, span: Span, op: str = "") -> tuple[Expression, ...]:
         """The user's expressions for what the operation at a span works on, in order; lists and tuples are taken apart.

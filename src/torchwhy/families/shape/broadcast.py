@@ -1,0 +1,122 @@
+"""Two tensors meet in one elementwise operation, and their shapes do not broadcast.
+
+Erroneous code (TW0110):
+
+{example}
+
+Why: elementwise operations lay the shapes on each other from the right. Two sizes go together when they are equal or when one of them
+is 1. A shape with fewer dimensions gets ones on its left, never on its right: `[32]` goes with `[10, 32]`, not with `[32, 10]`.
+
+Fix: change the side whose size is wrong (a table built for a shorter sequence, a convolution without padding in a residual block, the
+head's number of outputs), or put the missing dimension of size 1 in its place: `keepdim=True` in a reduction, `x[:, None]`.
+
+Messages: `The size of tensor a (30) must match the size of tensor b (28) at non-singleton dimension 3` · `The expanded size of the tensor
+(5) must match the existing size (6) at non-singleton dimension 1` · `output with shape [1, 28, 28] doesn't match the broadcast shape
+[3, 28, 28]` · `shape mismatch: value tensor of shape [6] cannot be broadcast to indexing result of shape [5]`; before torch 0.4:
+`inconsistent tensor size`.
+
+Not to be confused with: `shape.batch-mismatch`, where a loss gets another number of predictions than targets.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...family import Family, Trigger
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label
+from ...reason import edits
+from ...reason.broadcasting import REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
+from ...reason.conflict import conflict, size_fixes
+from ...reason.reading import Reading, reading
+from ...reason.wording import code, first_fitting, place, shape_text, tensor_text
+
+_SIZES = r"The size of tensor a \((?P<a>\d+)\) must match the size of tensor b \((?P<b>\d+)\) at non-singleton dimension (?P<dim>\d+)"
+
+
+class Broadcast(Family):
+    code = "TW0110"
+    title = "two shapes that do not broadcast"
+    triggers = (
+        Trigger(_SIZES),
+        Trigger(
+            r"The expanded size of the tensor \((?P<a>\d+)\) must match the existing size \((?P<b>\d+)\) at non-singleton dimension (?P<dim>\d+)"
+        ),
+        Trigger(r"output with shape (?P<a>\[.*?\]) doesn't match the broadcast shape (?P<b>\[.*?\])"),
+        Trigger(r"shape mismatch: .* of shape (?P<b>\[.*?\]),? cannot be broadcast to indexing result of shape (?P<a>\[.*?\])"),
+        Trigger(r"[Ss]hape mismatch: .*could(n't| not) be broadcast|inconsistent tensor size|shape mismatch: objects cannot be broadcast"),
+        Trigger(
+            r"The number of sizes provided \((?P<a>\d+)\) must be greater or equal to the number of dimensions in the tensor \((?P<b>\d+)\)"
+        ),
+    )
+
+    def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
+        run = reading(evidence)
+        found = clash(run.tensors, in_place=match[0].startswith("output with"))
+        if found is None:
+            return self._from_text(run, match)
+        a, b = (tensor.shape[found.dim] for _, tensor in (found.left, found.right) if tensor.shape)
+        where = f"in dimension {max(found.left[1].rank, found.right[1].rank) + found.dim}"
+        headline = first_fitting(
+            f"{code(found.left[0])} has {a} {where}, {code(found.right[0])} has {b}: no broadcast",
+            f"{shape_text(found.left[1].shape)} and {shape_text(found.right[1].shape)} do not broadcast: {a} and {b} meet",
+            f"sizes {a} and {b} meet {where} and do not broadcast",
+        )
+        if (lying := misplaced(found)) is not None and (answer := self._missing_dimension(run, headline, lying)) is not None:
+            return answer
+        clashing = conflict(run, [(name, tensor, found.dim) for name, tensor in (found.left, found.right)])
+        notes = [*clashing.notes, self._transposed(found)]
+        fixes = size_fixes(run, clashing)
+        return run.diagnosis(
+            self, headline, clashing.cause, clashing.because, trail=clashing.trail, notes=notes, fixes=fixes, confidence=Confidence.LIKELY
+        )
+
+    def _missing_dimension(self, run: Reading, headline: str, lying: Misplaced) -> Diagnosis | None:
+        name, tensor = lying.small
+        op = lost_rank(run.evidence, tensor, run.before)
+        operand = next((o for o in run.operands if o.value == tensor), None)
+        at = operand.span if operand is not None else None
+        span = op.span if op is not None and op.span is not None else at or run.raised
+        notes = [
+            f"{code(lying.large[0])} is {tensor_text(lying.large[1])}, {code(name)} is {tensor_text(tensor)}; shapes are laid on each other from the right",
+        ]
+        fixes = []
+        if op is not None and op.name in REDUCTIONS and op.span is not None:
+            notes.append(
+                f"{code(run.sources.segment(op.span))} ({place(op.span)}) drops the dimension it reduces; keepdim=True keeps it as 1"
+            )
+            fixes.append(Fix("keep the reduced dimension as 1", edits.set_keyword(run.sources, op.span, "keepdim", "True"), "safe"))
+            because = f"{op.name} drops a dimension: {shape_text(op.inputs[0].shape)} → {shape_text(tensor.shape)}"
+        else:
+            because = f"{shape_text(tensor.shape)} needs to be {shape_text(lying.shape)}"
+            if op is not None and op.span is not None:
+                notes.append(f"{code(run.sources.segment(op.span))} ({place(op.span)}) gave it the shape {shape_text(op.outputs[0].shape)}")
+        notes.append(
+            f"with {code(name + lying.index)} (unsqueeze) it is {shape_text(lying.shape)} and broadcasts over {shape_text(lying.large[1].shape)}"
+        )
+        if at is not None:
+            fixes.append(
+                Fix(
+                    f"give it the missing dimensions of size 1: {shape_text(lying.shape)}",
+                    edits.append_method(run.sources, at, lying.index),
+                )
+            )
+        trail = [
+            *([Label(op.span, tensor_text(op.outputs[0]))] if op is not None and op.span is not None else []),
+            Label(run.raised, "raised here"),
+        ]
+        return run.diagnosis(self, headline, span, because[:60], trail=trail, notes=notes, fixes=fixes)
+
+    def _transposed(self, found: Clash) -> str:
+        left, right = found.left[1].shape or (), found.right[1].shape or ()
+        if left != right and sorted(left) == sorted(right):
+            return f"{shape_text(left)} and {shape_text(right)} hold the same sizes in another order: one of them is transposed"
+        return ""
+
+    def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis:
+        a, b = match.groupdict().get("a"), match.groupdict().get("b")
+        written = [code(e.text) for e in run.sources.operands(run.raised)][:3]
+        headline = f"{a} and {b} do not broadcast" if a and b else "two shapes do not broadcast"
+        if match.groupdict().get("dim"):
+            headline = f"sizes {a} and {b} meet in dimension {match['dim']} and do not broadcast"
+        note = f"the operands are {' and '.join(written)}" if written else ""
+        return run.diagnosis(self, headline, None, "the two sizes meet here", notes=[note])

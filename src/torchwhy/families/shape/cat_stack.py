@@ -1,0 +1,242 @@
+"""Tensors are joined by `torch.cat` or `torch.stack`, and their shapes do not fit together.
+
+Erroneous code (TW0112):
+
+{example}
+
+Why: `cat` joins along one dimension, all other dimensions must be equal; `stack` makes a new dimension, so the shapes must be equal
+altogether. Sizes differ when one branch rounds an odd size down (27 pooled to 13 and doubled again is 26), when one picture of many has
+another format, when the last batch is smaller, or when a token or a column has not been expanded to the batch.
+
+Fix: change the side that came out with another size, name the dimension to join (`dim=1`), or give a tensor the missing dimension.
+
+Messages: `Sizes of tensors must match except in dimension 1. Expected size 27 but got size 26 for tensor number 1 in the list.` · `stack
+expects each tensor to be equal size, but got [3, 64, 64] at entry 0 and [1, 64, 64] at entry 2` · `Tensors must have same number of
+dimensions: got 2 and 1` · `zero-dimensional tensor (at position 0) cannot be concatenated` · `expected a non-empty list of Tensors`.
+
+Not to be confused with: `data.collate`, where the samples that a DataLoader puts into a batch differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from ...family import Family, Trigger
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
+from ...reason import edits
+from ...reason.accounts import tensor_account
+from ...reason.broadcasting import REDUCTIONS, lost_rank
+from ...reason.conflict import conflict, first_size, rounded, size_fixes
+from ...reason.history import number
+from ...reason.reading import Cause, Reading, reading
+from ...reason.shape_edits import other_function
+from ...reason.wording import code, first_fitting, place, plural, shape_text
+
+Named = tuple[str, TensorFacts]
+
+
+class CatStack(Family):
+    code = "TW0112"
+    title = "tensors that do not fit together in cat or stack"
+    triggers = (
+        Trigger(r"Sizes of tensors must match except in dimension|stack expects each tensor to be equal size"),
+        Trigger(r"Tensors must have same number of dimensions: got|zero-dimensional tensor \(at position \d+\) cannot be concatenated"),
+        Trigger(r"(expected a|expects a) non-empty (list of Tensors|TensorList)|invalid argument 0: Sizes of tensors must match"),
+    )
+
+    def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
+        run = reading(evidence)
+        if run.op is not None and run.op.phase == "data" and any("collate" in f.span.file for f in run.failure.frames):
+            return None
+        name = run.op.name if run.op is not None else "stack" if match[0].startswith("stack") else "cat"
+        joined = list(run.tensors)
+        if "non-empty" in match[0]:
+            return self._empty(run, name)
+        if len(joined) < 2 and not (joined and joined[0][1].rank == 0):
+            return run.diagnosis(self, f"{code(name)} gets tensors of sizes that do not fit together", None, "the tensors are joined here")
+        if name == "stack" and (answer := self._last_batch(run, joined)) is not None:
+            return answer
+        odd = self._odd(joined, name, self._dim(run, joined))
+        if odd is None:
+            return None
+        one, other = odd
+        headline = first_fitting(
+            f"{code(one[0])} is {shape_text(one[1].shape)}, {code(other[0])} {shape_text(other[1].shape)}: {name} can't join them",
+            f"{name} gets {shape_text(one[1].shape)} among {shape_text(other[1].shape)}",
+        )
+        if one[1].rank != other[1].rank or one[1].rank == 0:
+            return self._ranks(run, headline, name, one, other)
+        return self._sizes(run, headline, name, joined, one, other)
+
+    def _dim(self, run: Reading, joined: list[Named]) -> int | None:
+        """The dimension along which cat joins, from the left; None for stack."""
+        if run.op is None or "stack" in run.op.name:
+            return None
+        return (number(run.op.argument("dim") or run.op.argument("axis")) or 0) % max(1, joined[0][1].rank)
+
+    def _odd(self, joined: list[Named], name: str, dim: int | None) -> tuple[Named, Named] | None:
+        """The tensor that does not fit and one that stands for the others: the commonest shape, for two the first."""
+
+        def key(tensor: TensorFacts) -> tuple[int, ...]:
+            shape = tensor.shape or ()
+            return tuple(size for d, size in enumerate(shape) if d != dim) if len(shape) > 1 or dim is None else shape[:0]
+
+        ranks, keys = Counter(t.rank for _, t in joined), Counter(key(t) for _, t in joined)
+        usual_rank, usual = ranks.most_common(1)[0][0], keys.most_common(1)[0][0]
+        if len(ranks) > 1:
+            other = next(n for n in joined if n[1].rank == (usual_rank if len(joined) > 2 else max(ranks)))
+            return next(n for n in joined if n[1].rank != other[1].rank), other
+        if usual_rank == 0:
+            return joined[0], joined[-1]
+        other = next(n for n in joined if key(n[1]) == usual)
+        return next(((n, other) for n in joined if key(n[1]) != usual), None)
+
+    def _ranks(self, run: Reading, headline: str, name: str, one: Named, other: Named) -> Diagnosis:
+        notes = [tensor_account(run, other[1], other[0]), tensor_account(run, one[1], one[0])]
+        if one[1].rank == 0:
+            notes.append("cat joins along a dimension that is there; a scalar has none; `torch.stack` makes one")
+            made = other_function(run.sources, run.raised, "stack")
+            return run.diagnosis(self, headline, run.raised, f"{name} of scalars", notes=notes, fixes=[Fix("stack the scalars", made)])
+        op = lost_rank(run.evidence, one[1], run.before)
+        operand = next((e for e in run.sources.operands(run.raised) if e.text == one[0]), None)
+        cause = op.span if op is not None and op.span is not None else operand.span if operand is not None else run.raised
+        fixes = []
+        if op is not None and op.span is not None:
+            notes.append(
+                f"{code(run.sources.segment(op.span))} ({place(op.span)}) made {shape_text(op.outputs[0].shape)} of {shape_text(op.inputs[0].shape)}"
+            )
+            if op.name in REDUCTIONS:
+                fixes.append(Fix("keep the reduced dimension as 1", edits.set_keyword(run.sources, op.span, "keepdim", "True")))
+        at = self._missing_dim(run, one[1], other[1])
+        if at is not None:
+            notes.append(
+                f"with `unsqueeze({at})` {code(one[0])} is {shape_text((*(one[1].shape or ())[:at], 1, *(one[1].shape or ())[at:]))}"
+            )
+            made = edits.append_method(run.sources, operand.span, f".unsqueeze({at})") if operand is not None else ()
+            fixes.append(Fix(f"give {code(one[0])} dimension {at}: unsqueeze({at})", made))
+        return run.diagnosis(
+            self, headline, cause, f"{plural(one[1].rank, 'dimension')}, {other[1].rank} in the others", notes=notes, fixes=fixes
+        )
+
+    def _missing_dim(self, run: Reading, small: TensorFacts, large: TensorFacts) -> int | None:
+        """Where a dimension of size 1 makes all but the joined dimension agree."""
+        shape, wanted, dim = small.shape or (), large.shape or (), self._dim(run, [("", large)])
+        for at in [dim if dim is not None else -1, *range(len(shape) + 1)]:
+            made = (*shape[:at], 1, *shape[at:]) if at >= 0 else ()
+            if len(made) == len(wanted) and all(a == b for d, (a, b) in enumerate(zip(made, wanted)) if d != dim):
+                return at
+        return None
+
+    def _sizes(self, run: Reading, headline: str, name: str, joined: list[Named], one: Named, other: Named) -> Diagnosis:
+        dim = self._dim(run, joined)
+        differ = [d for d, (a, b) in enumerate(zip(one[1].shape or (), other[1].shape or ())) if a != b and d != dim]
+        at = differ[0]
+        sizes = {(one[1].shape or ())[at], (other[1].shape or ())[at]}
+        if 1 in sizes and dim is not None:
+            small = one if (one[1].shape or ())[at] == 1 else other
+            return self._expand(run, headline, small, other if small is one else one, at)
+        passed = run.op is not None and any(a.name in ("dim", "axis") for a in run.op.arguments)
+        if len(differ) == 1 and dim == 0 and not passed:
+            note = f"without `dim` {name} joins dimension 0; in all but dimension {at} the shapes agree"
+            notes = [*(tensor_account(run, t, n) for n, t in (one, other)), note]
+            fix = Fix(f"join along dimension {at}", edits.set_keyword(run.sources, run.raised, "dim", str(at)))
+            return run.diagnosis(self, headline, run.raised, f"joins dimension 0, not {at}", notes=notes, fixes=[fix])
+        sides = [(n, t, at) for n, t in ((one, other) if len(joined) == 2 else joined[:8] if one in joined[:8] else (other, one))]
+        found = conflict(run, sides)
+        notes = [*found.notes[:3]]
+        fixes = size_fixes(run, found)
+        cause, because = found.cause, found.because
+        if (half := rounded(run, found.side.tensor, at)) is not None:
+            notes.insert(0, half.told(run))
+            first = first_size(run, found.side.tensor, at)
+            made = first.op is not None and first.how == "created" and first.op.name != "from_numpy"
+            size = (first.tensor.shape or ())[first.dim or 0]
+            if made:
+                cause, because = run.cause(first, size), f"{size} does not halve evenly"
+                notes.append(f"{size} is given at {place(cause.span)}; its halves come to {half.large}, which is odd")
+            elif half.layer is not None and half.layer.built:
+                cause, because = Cause(half.layer.built[0]), f"halves {half.large}, an odd size"
+            fixes = [Fix(f"feed sizes that halve evenly, or pad or crop {code(found.side.name)} to the other's size before {name}")]
+        return run.diagnosis(self, headline, cause, because, trail=found.trail, notes=notes, fixes=fixes)
+
+    def _expand(self, run: Reading, headline: str, small: Named, large: Named, at: int) -> Diagnosis:
+        size, rank = (large[1].shape or ())[at], small[1].rank
+        operand = next(
+            (e for e in run.sources.operands(run.raised) if e.text == small[0] or small[0].endswith(e.text.removeprefix("self"))), None
+        )
+        spread = (
+            ", ".join(f"{large[0]}.size({at})" if d == at else "-1" for d in range(rank))
+            if large[0].replace(".", "").isidentifier()
+            else ""
+        )
+        made = edits.append_method(run.sources, operand.span, f".expand({spread})") if operand is not None and spread else ()
+        notes = [
+            f"{tensor_account(run, small[1], small[0])}: 1 in dimension {at}, where {code(large[0])} has {size}; cat does not broadcast",
+            f"expanded to {size} in dimension {at} it fits",
+        ]
+        span = operand.span if operand is not None else run.raised
+        return run.diagnosis(
+            self,
+            headline,
+            span,
+            f"1 in dimension {at}, not expanded to {size}",
+            notes=notes,
+            fixes=[Fix(f"expand {code(small[0])} to {size}", made)],
+        )
+
+    def _last_batch(self, run: Reading, joined: list[Named]) -> Diagnosis | None:
+        """Equal results of all batches but the last, stacked: the last batch is smaller."""
+        shapes = [t.shape or () for _, t in joined]
+        first, last = shapes[0], shapes[-1]
+        whole = number_of_items(run) == len(joined)
+        if (
+            len(shapes) < 2
+            or not whole
+            or any(s != first for s in shapes[:-1])
+            or not first
+            or last[1:] != first[1:]
+            or not 0 < last[0] < first[0]
+        ):
+            return None
+        lists = run.operands[0].expression
+        headline = f"the last of {len(shapes)} tensors in {code(lists or 'the list')} has {last[0]} rows, the others {first[0]}"
+        notes = [
+            f"each is {shape_text(first)}, the last {shape_text(last)}: a last batch is smaller where the number of samples is not a multiple of {first[0]}",
+            "stack needs equal shapes; `torch.cat` joins them along the batch dimension",
+        ]
+        loader = next((m for m in run.evidence.loaders if m.batch_size == first[0]), None)
+        if loader is not None:
+            notes.append(
+                f"the loader built at {place(loader.built[0] if loader.built else None)} gives {loader.length} samples by {loader.batch_size}, without drop_last"
+            )
+        fix = Fix(
+            "join the batches with torch.cat",
+            other_function(run.sources, run.raised, "cat"),
+            changes="the result has one dimension less: all rows in one",
+        )
+        return run.diagnosis(
+            self, headline[:80], run.raised, "stack of batches of different size", notes=notes, fixes=[fix], confidence=Confidence.LIKELY
+        )
+
+    def _empty(self, run: Reading, name: str) -> Diagnosis:
+        written = next(iter(run.sources.operands(run.raised)), None)
+        listed = written.text if written is not None else "the list"
+        cause = run.expression_origins(written.span, run.calls) if written is not None else None
+        notes = [f"{code(listed)} is empty when {name} is called; {name} can't tell shape and dtype of a result from nothing"]
+        because = "stays empty" if cause is not None and cause.span.line != run.raised.line else "an empty list"
+        trail = [*([Label(cause.span, f"{listed}: 0 tensors")] if cause is not None else []), Label(run.raised, "raised here")]
+        return run.diagnosis(
+            self,
+            f"{name} gets an empty list: {code(listed)} has no tensors",
+            cause,
+            because,
+            trail=trail,
+            notes=notes,
+            fixes=[Fix(f"return early, or with zeros, where {code(listed)} is empty")],
+        )
+
+
+def number_of_items(run: Reading) -> int:
+    value = run.operands[0].value if run.operands else None
+    return getattr(value, "length", 0)
