@@ -1,4 +1,4 @@
-"""The graph of a failed backward against the recorded run: who saved a tensor and who overwrote it, which part an earlier backward had used up.
+"""The graph of a failed backward against the recorded run: who saved a tensor and who overwrote it, what an earlier backward used up.
 
 A graph node and the op that made it are joined by autograd's own numbers: the node's number lies in the op's `sequence` range. Tensors are
 joined by their storage, since a tensor saved as an op's own output comes back as another object.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from ..model import Evidence, Failure, Frame, GraphNode, Operand, OpRecord, Plain, SavedTensor, Span, TensorFacts, tensors_in
 from .history import History, history_of
 from .operands import expressions
-
 
 _MEETINGS = 12
 
@@ -28,7 +27,7 @@ class Overwritten:
 
 
 def overwritten(evidence: Evidence, shape: tuple[int, ...] | None = None, versions: tuple[int, int] | None = None) -> Overwritten | None:
-    """The saved tensor that made the backward fail: the last op's among those that fit the message's shape and versions (current, expected)."""
+    """The saved tensor that made the backward fail: the last one that fits the message's shape and versions (current, expected)."""
     found = [
         (node, saved)
         for node in evidence.graph
@@ -107,7 +106,9 @@ def _passed_by_the_line(history: History, op: OpRecord, operand: Operand) -> boo
     """Whether the program's line itself names the operand: not what one layer of a container gave to the next."""
     makers = [history.producer(t, op.index) for t in tensors_in(operand.value)]
     layer = history.module(op.module)
-    return layer is None or layer.defined is not None or not any(m is not None and m.span == op.span and m.module != op.module for m in makers)
+    return (
+        layer is None or layer.defined is not None or not any(m is not None and m.span == op.span and m.module != op.module for m in makers)
+    )
 
 
 def below(evidence: Evidence, nodes: Iterable[GraphNode]) -> dict[int, GraphNode]:

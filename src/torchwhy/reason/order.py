@@ -12,7 +12,7 @@ Edits = tuple[Edit, ...]
 
 
 def in_one_block(sources: Sources, one: Span, other: Span) -> tuple[ast.stmt, ast.stmt] | None:
-    """The statements of the innermost common block that hold two places, in the order given; None where they are one or in different functions."""
+    """The statements of the innermost common block that hold two places, in that order; None where there are no two in one function."""
     source = sources.file(one.file)
     if source is None or one.file != other.file:
         return None

@@ -1,4 +1,4 @@
-"""Why a graph was needed after an earlier backward had freed it: kept from one round to the next, built once outside the loop, or shared by two losses."""
+"""Why a graph was needed after an earlier backward had freed it: kept across rounds, built once before the loop, shared by two losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal["same", "kept", "outside", "undetached", "losses"]
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """`kind`: the very same result · a state kept across rounds · built before the loop · the earlier pass should have been cut off · two losses.
+    """`kind`: the very same result · a state kept across rounds · built before the loop · the earlier pass not cut off · two losses.
 
     `cause` is the line to blame, `name` what the program calls the thing at issue, `kept` the statement that keeps it.
     """
@@ -57,7 +57,7 @@ def reuse(run: Reading) -> Reuse | None:
     if steps and not found.leaves & changed.keys():
         return _undetached(run, found, meeting, loop, place, steps)
     if _written_since(run, found) and _before(place, loop):
-        return Reuse("outside", place, found.before, _target(run, place) or _name(meeting), meeting, loop, steps=steps)
+        return Reuse("outside", place, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps)
     return Reuse("losses", _line(found.before, run), found.before, _name(meeting), meeting, loop, steps=steps)
 
 
@@ -94,8 +94,9 @@ def _place(run: Reading, op: OpRecord) -> tuple[Around | None, Span]:
     Without one: what an `__init__` built for later, else the op's own line.
     """
     own = op.span or run.raised
-    if own.function.rpartition(".")[2] == "__init__":
-        return _loop(run), own
+    built = next((span for span in op.where if span.function.rpartition(".")[2] == "__init__"), None)
+    if built is not None:
+        return _loop(run), built
     for frame in reversed(run.failure.user_frames):
         for span in op.where:
             if (span.file, span.function) == (frame.span.file, frame.span.function):
@@ -121,7 +122,7 @@ def _same(run: Reading, found: Shared, steps: tuple[OpRecord, ...]) -> Reuse:
 
 
 def _kept(run: Reading, found: Shared, meeting: Meeting, steps: tuple[OpRecord, ...]) -> Reuse:
-    """The statement that carries the state into the next round: the attribute's assignment, else the line of the loop that makes it from itself."""
+    """The statement that carries the state into the next round: the attribute's assignment, else the loop's line that makes it anew."""
     name, user, made = _name(meeting), meeting.user, meeting.op
     assert user is not None and made is not None
     in_tuple = meeting.tensor is not None and any(

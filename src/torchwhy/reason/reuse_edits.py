@@ -7,6 +7,7 @@ import ast
 from . import edits
 from .reading import Reading
 from .reuse import Reuse
+from .scopes import dotted
 
 
 def detached(run: Reading, found: Reuse) -> edits.Edits:
@@ -22,7 +23,11 @@ def detached(run: Reading, found: Reuse) -> edits.Edits:
     if isinstance(value, ast.Name) and not found.in_tuple:
         return edits.append_method(run.sources, run.sources.span_of(found.cause.file, value), ".detach()")
     user = found.meeting.user if found.meeting is not None else None
-    return edits.insert_before(run.sources, user.span.file, user.span.line, f"{found.name} = {cut}") if user is not None and user.span is not None else ()
+    return (
+        edits.insert_before(run.sources, user.span.file, user.span.line, f"{found.name} = {cut}")
+        if user is not None and user.span is not None
+        else ()
+    )
 
 
 def _same_function(run: Reading, found: Reuse) -> bool:
@@ -33,7 +38,11 @@ def _same_function(run: Reading, found: Reuse) -> bool:
 
 
 def moved(run: Reading, found: Reuse) -> edits.Edits:
-    """The one statement before the loop, moved to the top of the loop's body; nothing where more than one would have to move."""
+    """The one statement before the loop, moved to the top of the loop's body; nothing where more than one would have to move.
+
+    What an `__init__` computed once is computed again where it is used."""
+    if found.cause.function.rpartition(".")[2] == "__init__":
+        return _again(run, found)
     loop, source = found.loop, run.sources.file(found.cause.file)
     statement = run.sources.statement_at(found.cause.file, found.cause.line)
     if loop is None or source is None or statement is None or loop.statement.file != found.cause.file:
@@ -47,11 +56,29 @@ def moved(run: Reading, found: Reuse) -> edits.Edits:
         span.line
         for op in run.evidence.ops
         for span in op.where
-        if op.index < found.before.index and (span.file, span.function) == (found.cause.file, function) and any(t.grad_fn for t in op.outputs)
+        if op.index < found.before.index
+        and (span.file, span.function) == (found.cause.file, function)
+        and any(t.grad_fn for t in op.outputs)
     }
     if any(line < loop.statement.line for line in others - set(range(statement.lineno, (statement.end_lineno or 0) + 1))):
         return ()
     text = source.segment(statement)
     if "\n" in text:
         return ()
-    return (*edits.delete_statement(run.sources, source.span(statement)), *edits.insert_before(run.sources, source.file, first.lineno, text))
+    return (
+        *edits.delete_statement(run.sources, source.span(statement)),
+        *edits.insert_before(run.sources, source.file, first.lineno, text),
+    )
+
+
+def _again(run: Reading, found: Reuse) -> edits.Edits:
+    user = found.meeting.user.span if found.meeting is not None and found.meeting.user is not None else None
+    statement = run.sources.statement_at(found.cause.file, found.cause.line)
+    if user is None or user.file != found.cause.file or not isinstance(statement, ast.Assign) or dotted(statement.targets[0]) != found.name:
+        return ()
+    function = run.sources.function_at(found.cause.file, found.cause.line)
+    own = {a.arg for a in function.args.args[1:]} if function is not None else set()
+    if own & {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}:
+        return ()  # it needs what only the constructor was given
+    text = run.sources.segment(run.sources.span_of(found.cause.file, statement))
+    return edits.insert_before(run.sources, user.file, user.line, text) if "\n" not in text else ()

@@ -83,3 +83,8 @@ def bytes_text(count: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}" if size < 100 else f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.0f} EiB"
+
+
+def fitting(*headlines: str, room: int = 80) -> str:
+    """The first that is short enough for a headline; the last where none is."""
+    return next((text for text in headlines if len(text) <= room), headlines[-1])

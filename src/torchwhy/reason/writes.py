@@ -13,13 +13,25 @@ from .reading import Cause, Reading
 from .scopes import dotted
 from .wording import code, place
 
-
-_ONLY_IN_PLACE = frozenset("copy_ zero_ uniform_ normal_ random_ exponential_ geometric_ cauchy_ log_normal_ set_ resize_ bernoulli_".split())
+_ONLY_IN_PLACE = (
+    "copy_",
+    "zero_",
+    "uniform_",
+    "normal_",
+    "random_",
+    "exponential_",
+    "geometric_",
+    "cauchy_",
+    "log_normal_",
+    "set_",
+    "resize_",
+    "bernoulli_",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`target`: the program's expression for what was written; `module`: the layer built with `inplace=True` (or `max_norm`) that wrote it."""
+    """`target`: the program's expression for what was written; `module`: the layer built with `inplace=True` or `max_norm`."""
 
     op: OpRecord
     cause: Cause
@@ -133,7 +145,7 @@ def saved_name(run: Reading, found: Overwritten) -> str:
 
 
 def is_update(run: Reading, op: OpRecord) -> bool:
-    """Whether the write changes what the program trains or keeps, outside of the graph, and not a value on its way through a forward pass."""
+    """Whether it changes what the program trains or keeps, outside of the graph; not a value on its way through a forward pass."""
     return not op.grad_enabled or op.name == "optimizer.step"
 
 
@@ -179,8 +191,9 @@ def in_order(run: Reading, found: Overwritten, what: Written) -> tuple[Fix, ...]
     pair = in_one_block(run.sources, span, run.raised) if span is not None else None
     again = pair is not None and any(op.name == "backward" and not op.raised and op.index < what.op.index for op in run.evidence.ops)
     title = f"compute what needs {code(saved_name(run, found) or 'it')} after {what.by}, from the new values"
-    later = Fix(f"call {what.by} after the backward at {place(run.raised)}", moved_after(run.sources, run.raised.file, [pair[0]], pair[1]) if pair else (),
-                changes="the update then sees the gradients of both backward runs" if again else "")  # fmt: skip
+    moved = moved_after(run.sources, run.raised.file, [pair[0]], pair[1]) if pair is not None else ()
+    seen = "the update then sees the gradients of both backward runs" if again else ""
+    later = Fix(f"call {what.by} after the backward at {place(run.raised)}", moved, changes=seen)
     if what.op.name == "optimizer.step" and again:
         statements = _reading_it(run, what, pair[0]) if pair is not None else []
         made = moved_after(run.sources, run.raised.file, statements, pair[0]) if pair is not None else ()
@@ -189,7 +202,7 @@ def in_order(run: Reading, found: Overwritten, what: Written) -> tuple[Fix, ...]
 
 
 def _reading_it(run: Reading, what: Written, step: ast.stmt) -> list[ast.stmt]:
-    """The statements before the update, in its block, through which the failing graph reads what the update wrote; none where others need them too."""
+    """The statements before the update through which the failing graph reads what it wrote; none where others need them too."""
     nodes = [(node, maker(run.evidence, node)) for node in run.evidence.graph]
     mine = {op.index: node for node, op in nodes if op is not None and op.index < what.op.index}
     tainted = {w.tensor for w in what.op.writes}
@@ -204,5 +217,10 @@ def _reading_it(run: Reading, what: Written, step: ast.stmt) -> list[ast.stmt]:
             if pair is None or pair[0].lineno >= step.lineno:
                 return []
             chosen += [pair[0]] if pair[0] not in chosen else []
-    shared = {s.line for op in run.evidence.ops if op.step == what.op.step and op.index < what.op.index and op.name == "backward" for s in op.where}
+    shared = {
+        s.line
+        for op in run.evidence.ops
+        if op.step == what.op.step and op.index < what.op.index and op.name == "backward"
+        for s in op.where
+    }
     return [] if any(s.lineno in shared for s in chosen) else chosen
