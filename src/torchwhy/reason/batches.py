@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..model import Evidence, LoaderFacts, ModuleFacts, OpRecord, TensorFacts
 from .history import History, history_of
@@ -63,3 +65,28 @@ def kept_from_before(evidence: Evidence, decision: Decision) -> OpRecord | None:
     way = [*([decision.op] if decision.op is not None else []), *decision.trail]
     older = [op for op in way if newest is not None and op.index < newest and op.span is not None]
     return older[-1] if older else None
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """A loader's newest batch that is smaller than its others: `rows` instead of `size`, of `length` samples."""
+
+    loader: LoaderFacts
+    rows: int
+    size: int
+    length: int | None
+
+
+def remainder_of(evidence: Evidence) -> Remainder | None:
+    """The batch in work when it failed, where that is a smaller last one."""
+    for loader in evidence.loaders:
+        rows = len(loader.indices) if loader.indices else _rows(loader.shapes)
+        if loader.newest and rows and loader.batch_size and rows < loader.batch_size:
+            return Remainder(loader, rows, loader.batch_size, loader.length)
+    return None
+
+
+def _rows(shapes: tuple[str, ...]) -> int | None:
+    """The first dimension that all tensors of a batch share."""
+    found = {match[1] for text in shapes if (match := re.search(r"\[(\d+)", text)) is not None}
+    return int(found.pop()) if len(found) == 1 else None

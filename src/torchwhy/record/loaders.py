@@ -33,6 +33,7 @@ class Loaders:
         self.identities = Identities()
         self.built: dict[int, tuple[Place, ...]] = {}
         self.batches: dict[int, _Batches] = {}
+        self.newest: _Batches | None = None
 
     def constructed(self, loader: Any, places: tuple[Place, ...]) -> None:
         """Notes where a loader was built."""
@@ -107,6 +108,7 @@ class Loaders:
         recorder = self.recorder
         shapes = tuple(_shapes(batch))
         batches.shapes = shapes
+        self.newest = batches
         batches.usual = batches.usual or shapes
         batches.take_indices()
         new = shapes not in batches.seen
@@ -137,7 +139,7 @@ class Loaders:
             if batches.described is not None:
                 length = batches.described.length if batches.described.length is not None else _length(batches.dataset())
                 found.append(replace(batches.described, length=length, dataset_defined=class_span(batches.kind), **batches.facts()))
-        return tuple(replace(f, batches=_per_epoch(f)) for f in found)
+        return tuple(replace(f, batches=_per_epoch(f), newest=self.batches.get(f.id) is self.newest is not None) for f in found)
 
     def _loader(self, number: int, loader: Any) -> LoaderFacts:
         """Without asking the dataset for its length, unless that is torch's own: this runs in the middle of the program."""
