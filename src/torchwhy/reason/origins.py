@@ -78,6 +78,18 @@ def settable(chain: Sequence[Origin], value: Constant) -> Origin | None:
     return next((o for o in reversed(chain) if same(o.value, value)), None)
 
 
+def deciding(chain: Sequence[Origin], value: Constant = None) -> tuple[Origin, ...]:
+    """The chain up to the place that decides: as long as the value is only handed on (arguments, assignments, configs, defaults), not computed with.
+
+    For `len(words) - 5` handed through two calls that is the subtraction, though the walk also knows where `words` comes from. A place further on that
+    itself has the run's value counts again (the branch of a conditional expression, an entry of a list).
+    """
+    end = next((i for i, origin in enumerate(chain) if i and origin.kind in ("expression", "call")), len(chain))
+    if value is not None:
+        end = max(end, max((i + 1 for i, origin in enumerate(chain) if origin.value is not None and same(origin.value, value)), default=0))
+    return tuple(chain[:end])
+
+
 def fold(sources: Sources, expression: Span, calls: Sequence[Span] = ()) -> Constant:
     """The constant that an expression comes to by arithmetic on literals and on names of such; None when unknown."""
     source = sources.file(expression.file)

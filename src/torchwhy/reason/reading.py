@@ -26,7 +26,7 @@ from ..model import (
 from .calls import expression_of, forward_operands
 from .history import History, history_of
 from .operands import expressions
-from .origins import Origin, argument_origins, origins
+from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path
 from .scopes import assignments
 from .shape_edits import callee
@@ -268,11 +268,11 @@ class Reading:
         """The chain behind one argument of a recorded call (`calls`: that call, then the calls around it)."""
         if not calls:
             return None
-        chain = argument_origins(self.sources, calls, parameter, signature, value)
+        chain = deciding(argument_origins(self.sources, calls, parameter, signature, value), value)
         return Cause(chain[-1].span, chain) if chain else None
 
     def expression_origins(self, span: Span, calls: Sequence[Span] = (), value: object = None) -> Cause:
-        chain = origins(self.sources, span, calls, value)
+        chain = deciding(origins(self.sources, span, calls, value), value)
         return Cause(chain[-1].span, chain) if chain else Cause(span)
 
     def dtype_cause(self, decision: Decision) -> Cause:
