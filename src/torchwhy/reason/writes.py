@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from ..model import Fix, ModuleFacts, Operand, OpRecord, Plain, Span, TensorFacts, tensors_in
+from ..model import Fix, Items, ModuleFacts, Operand, OpRecord, Plain, Span, TensorFacts, tensors_in
 from . import edits
 from .graph import Overwritten, maker, operands_of
 from .order import in_one_block, moved_after
@@ -80,12 +80,15 @@ def _target(run: Reading, op: OpRecord) -> str:
 
 
 def base_name(run: Reading, span: Span) -> str:
-    """The variable that a statement writes to in place: `x` of `x[:, 0] = …`, `x += …` and `x.mul_(…)`."""
-    return statement_base(run.sources.node_at(span) or run.sources.statement_at(span.file, span.line))
+    """The variable that a statement writes to in place: `x` of `x[:, 0] = …`, `x += …` and `x.mul_(…)`; of a list of tensors its item."""
+    node = run.sources.node_at(span) or run.sources.statement_at(span.file, span.line)
+    name = statement_base(node)
+    held = run.frame.local(name) if run.frame is not None else None
+    return statement_base(node, whole=False) if isinstance(held, Items) else name
 
 
-def statement_base(node: ast.AST | None) -> str:
-    """The same for a statement or expression."""
+def statement_base(node: ast.AST | None, whole: bool = True) -> str:
+    """The same for a statement or expression; with `whole` an item `x[0]` is a piece of `x`."""
     if isinstance(node, ast.Expr):
         node = node.value
     if isinstance(node, ast.Assign):
@@ -96,9 +99,13 @@ def statement_base(node: ast.AST | None) -> str:
         out = next((k.value for k in node.keywords if k.arg == "out"), None)
         in_place = isinstance(node.func, ast.Attribute) and not _is_module_name(node.func.value)
         node = out or (node.func.value if in_place and isinstance(node.func, ast.Attribute) else node.args[0] if node.args else None)
-    while isinstance(node, (ast.Subscript, ast.Call)) and dotted(node) is None:
+    while isinstance(node, (ast.Subscript, ast.Call)) and (dotted(node) is None or whole and _is_item(node)):
         node = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else getattr(node, "value", None)
     return (dotted(node) or "") if node is not None else ""
+
+
+def _is_item(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int)
 
 
 def writes_in_place(statement: ast.stmt) -> bool:
