@@ -23,7 +23,7 @@ from .program import Program
 if TYPE_CHECKING:
     from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
-    from .replay.pristine import Pristine, Start
+    from .replay.pristine import Pristine, Show, Start
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ class Session:
 
             self.evidence = describe(error)
             if self.recorder is not None and isinstance(error, Exception):
+                from .evidence.children import with_children
                 from .evidence.gather import gather
 
-                self.evidence = gather(error, self.recorder)
+                self.evidence = with_children(gather(error, self.recorder))
         self.gathering_s = time.perf_counter() - began
 
     def _finish(self) -> None:
@@ -165,7 +166,7 @@ class Session:
             if self.pristine is None:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:
-                report = prove(report, self.pristine.run)
+                report = prove(report, self.pristine.run, self._diagnosed)
         return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))
 
     # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -184,10 +185,32 @@ class Session:
                 self.pristine = keep_pristine(self._run_again, self.start)
         self._start_recorder()
 
-    def _run_again(self, texts: Mapping[str, bytes]) -> None:
-        """The program with other texts, in a child."""
+    def _run_again(self, texts: Mapping[str, bytes], show: Show | None) -> None:
+        """The program with other texts, in a child; `show` is given the evidence of its failure."""
         main = os.path.abspath(self.loaded.program.target)
-        replace(self.loaded, source=self.loaded.source and texts.get(main, self.loaded.source)).execute()
+        program = replace(self.loaded, source=self.loaded.source and texts.get(main, self.loaded.source))
+        if show is None:
+            return program.execute()
+        from .evidence.gather import gather
+        from .incident import to_plain
+        from .record.recorder import Recorder
+
+        recorder = Recorder(self.options.record)
+        recorder.start()  # in a trial torch is there before the program begins
+        try:
+            program.execute()
+        except Exception as error:
+            recorder.failing(error)
+            show(to_plain(gather(error, recorder)))
+            raise
+
+    def _diagnosed(self, evidence: Mapping[str, Any]) -> Report:
+        """What is said of a failure that came in a trial."""
+        from .diagnose import judge
+        from .incident import from_plain
+        from .model import Evidence, Report
+
+        return judge(Report(self.command, "failed", 1, from_plain(evidence, Evidence)))  # type: ignore[arg-type]
 
     def _prepare_trials(self) -> None:
         with self._guard("trial runs could not be prepared"):

@@ -1,0 +1,151 @@
+"""Processes that should take part in one collective call did not all call it, or called it with other tensors.
+
+Typical text (TW0901):
+
+{example}
+
+Why: `all_reduce`, `broadcast`, `all_gather`, `barrier` and the like are one call of all ranks together. A rank that skips it (a branch on the rank, an early return, a shorter loop, an exception), calls another one,
+or brings a tensor of another size, dtype or device, leaves the others waiting. What they report, minutes later, is a time-out or a closed connection, which is a consequence.
+
+Fix: make every rank reach the same collectives in the same order with the same sizes: move the call out of `if rank == 0:`, pad uneven data (`drop_last=True`, `Join`), and read the log of the rank that
+ended *first*. `TORCH_DISTRIBUTED_DEBUG=DETAIL` names a mismatch; `TORCH_NCCL_DUMP_ON_TIMEOUT=1` with `TORCH_FR_BUFFER_SIZE` writes what each rank was doing.
+
+Messages: `Watchdog caught collective operation timeout: WorkNCCL(SeqNum=…, OpType=ALLREDUCE, …)`; `Connection closed by peer`; `Timed out waiting 10000ms for recv operation to complete`;
+`Detected mismatch between collectives on ranks`; `No backend type associated with device type cpu`; `invalid tensor size at index 0 (expected (4), got (3))`; `Rank 1 failed to pass monitoredBarrier`.
+
+Not to be confused with: `dist.init` (the group never came up), `dist.ddp`, `cuda.library` (NCCL's own error codes).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...family import Example, Family, LogExample, NearMiss, Trigger
+from ...model import Confidence, Diagnosis, Evidence, Fix
+from ...reason.printed import find, written_call
+from ...reason.ranks import rank_branch, rank_value
+from ...reason.reading import Reading, reading
+from ...reason.wording import code, first_fitting, place
+
+_WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
+_ALL = "a collective is one call of all ranks together: every rank must reach it, in the same order and with the same sizes"
+
+
+class Collective(Family):
+    code = "TW0901"
+    title = "ranks do not agree on a collective call"
+    rank = 1
+    triggers = (
+        Trigger(r"No backend type associated with device type (?P<device>\w+)|[Tt]ensors must be (?P<must>CUDA and dense|contiguous|dense|on GPU)"),
+        Trigger(r"Detected mismatch between collectives on ranks?\.?(?P<mismatch>.*)"),
+        Trigger(r"OpType=(?P<op>\w+).*?Timeout\(ms\)=(?P<ms>\d+)|[Ww]atchdog.*(?:timeout|terminated)"),
+        Trigger(r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"),
+        Trigger(r"monitoredBarrier|failed to pass"),
+        Trigger(r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"),
+        Trigger(r"Connection (?:closed|reset) by peer|Timed out waiting \d+ms|[Ss]ocket [Tt]imeout|Wait timeout", raised_in="distributed/distributed_c10d.py"),
+    )
+
+    def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
+        run = reading(evidence)
+        groups = match.groupdict()
+        if groups.get("device") or groups.get("must"):
+            return self._backend(run, groups.get("device") or "cpu")
+        call = self._call(run, groups)
+        branch, value = rank_branch(run), rank_value(run)
+        who = f"rank {run.failure.rank}" if run.failure.rank is not None else ""
+        notes = [_ALL]
+        ms = groups.get("ms")
+        if ms:
+            number = find(r"SeqNum=(\d+)", run.failure.message, 1)
+            size = find(r"NumelIn=(\d+)", run.failure.message, 1)
+            notes.append(f"{who or 'this rank'} waited {int(ms) // 1000} s in {groups['op']}" + (f" number {number}" if number else "") + (f" of {size} elements" if size else "") + ": another rank did not come")
+        fixes = []
+        because, cause = "the call that some ranks did not make" if _WAITED.search(run.failure.message) else "the call that does not fit", run.raised
+        if branch is not None and _WAITED.search(run.failure.message):
+            if branch.leaves:
+                headline, cause, because = f"{call} is not reached by ranks where {code(branch.test)}", branch.condition, "the other ranks leave here"
+            else:
+                headline, cause = f"{call} is reached only by ranks where {code(branch.test)}", branch.line
+            notes.append(f"the condition {code(branch.test)} at {place(branch.condition)} keeps the other ranks from the call: they went on or ended, and this rank waits for them")
+            fixes.append(Fix(f"move the call out of the branch at {place(branch.condition)}, so that every rank makes it", (), "display-only"))
+        elif value is not None:
+            headline, cause, because = f"{call} gets a tensor that differs between ranks", value[1], "made from the rank"
+            notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")
+            fixes.append(Fix("make the tensor the same size on every rank, or pad it to the largest", (), "display-only"))
+        elif groups.get("why") or groups.get("bytes") or groups.get("mismatch"):
+            said = groups.get("why") or groups.get("bytes") or " ".join((groups.get("mismatch") or "").split())
+            headline = f"{call}: the ranks' tensors or calls do not match"
+            notes.append(f"torch says: {code(said)}")
+            fixes.append(Fix("give the collective tensors of the same shape and dtype on every rank, in the same order of calls", (), "display-only"))
+        else:
+            headline = f"{who or 'a rank'} waited in {call} for another rank that did not come"
+            notes.append("the other rank crashed, ended, hung, or took another path; its own log, earlier in time, holds the reason")
+            fixes.append(Fix("read the first error of the other ranks; see that all ranks make the same number of steps (drop_last, Join)", (), "display-only"))
+        return run.diagnosis(
+            self, first_fitting(headline, headline.replace("is reached only by ranks where", "runs only where"), f"{call} was not called by every rank"), cause, because,
+            notes=notes, fixes=fixes, confidence=Confidence.LIKELY if branch or value or groups.get("why") or ms else Confidence.POSSIBLE,
+        )  # fmt: skip
+
+    def _call(self, run: Reading, groups: dict[str, str | None]) -> str:
+        written = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))[0]
+        if re.search(r"reduce|gather|broadcast|barrier|scatter|all_to_all|send|recv|wait", written):
+            return code(f"{written}()")
+        return code((groups.get("op") or groups.get("call") or "the collective").lower()) if groups.get("op") or groups.get("call") else "the collective"
+
+    def _backend(self, run: Reading, device: str) -> Diagnosis:
+        call, given = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))
+        what = code(given[0]) if given else "the tensor"
+        backend = "nccl" if device == "cpu" else "gloo"
+        other = "cuda" if device == "cpu" else "cpu"
+        return run.diagnosis(
+            self,
+            first_fitting(f"{what} is a {device} tensor, the process group has no backend for {device}", f"the process group has no backend for {device} tensors"),
+            run.raised,
+            f"a {device} tensor is given to a collective",
+            notes=[f"the group was made with a backend for {other} only (`{backend}` works on {other} tensors): {code(call or 'the collective')} wants a tensor on that device"],
+            fixes=[Fix(f"make {what} on the rank's {other} device, or use init_process_group(\"cpu:gloo,cuda:nccl\")", (), "display-only")],
+            confidence=Confidence.LIKELY,
+        )
+
+    examples = (
+        Example(
+            {
+                "ranks.py": """\
+import tempfile
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def log(loss, rank):
+    if rank == 0:
+        dist.all_reduce(loss)  #~ cause
+        print("mean", loss.item() / dist.get_world_size())
+
+
+def run(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(seconds=5))
+    log(torch.ones(1), rank)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    mp.start_processes(run, args=(tempfile.mkdtemp(),), nprocs=2, start_method="fork")
+"""
+            },
+            says=("all_reduce", "rank == 0", "every rank"),
+        ),
+    )
+    near_misses = (NearMiss({"ok.py": "import torch.distributed as dist\nprint(dist.is_initialized())\n"}),)
+    log_examples = (
+        LogExample(
+            """\
+[rank5]:[E ProcessGroupNCCL.cpp:616] [Rank 5] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=812, OpType=ALLGATHER, NumelIn=512, NumelOut=4096, Timeout(ms)=1800000) ran for 1800043 milliseconds before timing out.
+[rank5]:[E ProcessGroupNCCL.cpp:630] Some NCCL operations have failed or timed out.
+""",
+            says=("rank 5", "1800 s", "ALLGATHER"),
+        ),
+    )
+    log_near_misses = (LogExample('Traceback (most recent call last):\n  File "get.py", line 3, in <module>\n    requests.get(url)\nConnectionResetError: [Errno 104] Connection reset by peer\n'),)

@@ -1,0 +1,55 @@
+"""What the compiler says of the program: the user's lines in its messages, the value or the condition that it stumbled over."""
+
+from __future__ import annotations
+
+import re
+
+from ..model import Frame, Span
+from .reading import Reading
+from .source import Sources
+
+_STACK = re.compile(r"(?:from user code|User stack(?: trace)?|Real stack|code)[^\n]*:\s*\n", re.IGNORECASE)
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>[^\n]+)\n(?P<code>[^\n]*)', re.MULTILINE)
+_TORCH = re.compile(r"-packages[/\\]|[/\\]torch[/\\](?:nn|_dynamo|fx|utils|_inductor)|[/\\]lib[/\\]python\d")
+
+
+def user_stack(run: Reading) -> tuple[Frame, ...]:
+    """The program's lines that a compiler's message (or, of a text, the lines around it) names, outermost first."""
+    failure, texts = run.failure, []
+    while failure is not None:
+        texts.append(failure.message)
+        failure = failure.caused_by
+    texts += ["\n".join(re.sub(r"^[WEI]\d{4} .*?\] (?:\[[\d/_]+\] )?", "", line) for line in run.evidence.context)]
+    for text in texts:
+        start = _STACK.search(text)
+        found = [_frame(run, m) for m in _FRAME.finditer(text, start.end() if start else 0) if not _TORCH.search(m["file"])]
+        if found and (start or 'File "' in text):
+            return tuple(found)
+    return ()
+
+
+def _frame(run: Reading, match: re.Match[str]) -> Frame:
+    file, line, code = _known(run, match["file"]), int(match["line"]), match["code"].strip()
+    text = run.sources.line_text(file, line)
+    first = len(text) - len(text.lstrip())
+    span = Span(file, line, first, line, len(text.rstrip()), match["function"].strip()) if text.strip() else Span(file, line, 0, line, 0, match["function"].strip())
+    return Frame(span, "user", code)
+
+
+def _known(run: Reading, file: str) -> str:
+    """The file as the rest of the evidence names it."""
+    plain = file.replace("\\", "/")
+    names = [name for name, _ in run.evidence.sources] + [f.span.file for f in run.failure.user_frames]
+    return next((n for n in sorted(names, key=len, reverse=True) if plain.endswith("/" + n.replace("\\", "/").removeprefix("./")) or plain == n), file)
+
+
+def literal_lines(sources: Sources, value: str) -> tuple[Span, ...]:
+    """Where the program has this number as a literal: `BATCH = 32`."""
+    import ast
+
+    found = []
+    for source in sources.files():
+        for node in source.nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool) and str(node.value) == value:
+                found.append(source.span(node))
+    return tuple(found)

@@ -1,0 +1,89 @@
+"""What a program does on some ranks only, read from its source: branches on the rank, and values made from it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from ..model import Span
+from .reading import Reading
+from .source import FUNCTIONS, SourceFile
+
+_RANK = re.compile(r"rank|is_main|is_master|main_process|master_process|is_chief|get_rank", re.IGNORECASE)
+_LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A condition on the rank, and the program's line inside of it (or after it) that the other ranks do not reach."""
+
+    test: str
+    condition: Span
+    line: Span
+    leaves: bool = False
+    """The branch leaves the function or loop before the line."""
+
+
+def rank_branch(run: Reading) -> Branch | None:
+    """The nearest branch on the rank around the failing line, or around one of the calls that led to it."""
+    for span in run.calls:
+        source = run.sources.file(span.file)
+        statement = run.sources.statement_at(span.file, span.line) if source is not None else None
+        if source is None or statement is None:
+            continue
+        found = _around(source, statement, span) or _before(source, statement, span)
+        if found is not None:
+            return found
+    return None
+
+
+def rank_value(run: Reading) -> tuple[str, Span] | None:
+    """An assignment from the rank to something that the failing call is given: its text and place."""
+    source = run.sources.file(run.raised.file)
+    statement = run.sources.statement_at(run.raised.file, run.raised.line) if source is not None else None
+    function = source.function(statement) if source is not None and statement is not None else None
+    if source is None or statement is None or function is None:
+        return None
+    used = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+    for node in ast.walk(function):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and node.lineno < run.raised.line:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            if names & used and _sized_by_rank(node.value):
+                return source.segment(node), source.span(node)
+    return (source.segment(statement), source.span(statement)) if _sized_by_rank(statement) else None
+
+
+def _sized_by_rank(node: ast.AST) -> bool:
+    """Whether the rank is an argument of a call or part of an index: where sizes come from (`x * rank` has the size of `x`)."""
+    inside = [a for n in ast.walk(node) if isinstance(n, ast.Call) for a in n.args]
+    inside += [n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript)]
+    return any(_speaks_of_rank(a) for a in inside)
+
+
+def _around(source: SourceFile, statement: ast.stmt, span: Span) -> Branch | None:
+    node: ast.AST = statement
+    for outer in source.ancestors(statement):
+        if isinstance(outer, FUNCTIONS):
+            return None
+        if isinstance(outer, ast.If) and _speaks_of_rank(outer.test):
+            otherwise = any(node is child or node in ast.walk(child) for child in outer.orelse)
+            test = source.segment(outer.test)
+            return Branch(f"not ({test})" if otherwise else test, source.span(outer.test), span)
+        node = outer
+    return None
+
+
+def _before(source: SourceFile, statement: ast.stmt, span: Span) -> Branch | None:
+    """`if rank != 0: return` above the line, in the same function."""
+    function = source.function(statement)
+    for node in ast.walk(function) if function is not None else ():
+        if isinstance(node, ast.If) and node.lineno < span.line and _speaks_of_rank(node.test) and isinstance(node.body[-1], _LEAVES):
+            return Branch(source.segment(node.test), source.span(node.test), span, leaves=True)
+    return None
+
+
+def _speaks_of_rank(node: ast.AST) -> bool:
+    names = [n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(node) if isinstance(n, (ast.Name, ast.Attribute))]
+    return any(_RANK.search(name) for name in names)
