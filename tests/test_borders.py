@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "program": set(),
     "arrival": set(),
     "trace": {"", "model", "program", "arrival", "record"},
-    "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "render", "replay", "repair", "simulate"},
+    "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "incident", "render", "replay", "repair", "simulate"},
     "explain": {"", "model", "family", "program", "evidence", "catalogue", "diagnose", "reason"},
     "cli": {"", "model", "program", "session", "explain", "catalogue", "diagnose", "incident", "render"},
     "__main__": {"cli"},

@@ -21,5 +21,5 @@ class Trials:
         return self.pristine.run([Trial(files=(("/program.py", text),), **asked) for text in texts])  # type: ignore[arg-type]
 
 
-def execute(texts: Mapping[str, bytes]) -> None:
+def execute(texts: Mapping[str, bytes], show: object) -> None:
     exec(compile(texts["/program.py"], "/program.py", "exec"), {"__name__": "__main__"})

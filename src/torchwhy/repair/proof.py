@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..model import Diagnosis, Failure, Fix, Report, Verification
-from ..reason.diffs import check, patched
-from ..reason.source import Sources
 from ..replay.trial import Outcome, Trial
+from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, judge, why_not_reproduced
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
+Diagnose = Callable[[Mapping[str, Any]], Report]
 _MOST = 6
+_DEEPEST = 3
 _GRACE = 2.0
 
 
@@ -26,14 +28,19 @@ class Budget:
     whole: float = 11.0
 
 
-def prove(report: Report, run: Run, budget: Budget = Budget()) -> Report:
-    """The report with its fixes proven."""
+def prove(report: Report, run: Run, diagnose: Diagnose, budget: Budget = Budget()) -> Report:
+    """The report with its fixes proven. `diagnose` tells what a failure is that comes in the place of the first."""
     failure = report.evidence.failure
-    wanted = [(d, f) for d, diagnosis in enumerate(report.diagnoses) for f, fix in enumerate(diagnosis.fixes) if _can_run(fix, report)]
+    wanted = {
+        (d, f): made
+        for d, diagnosis in enumerate(report.diagnoses)
+        for f, fix in enumerate(diagnosis.fixes)
+        if (made := candidate(fix, report.evidence)) is not None
+    }
     if failure is None or not wanted:
         return report
-    proof = _Proof(report, failure, run, time.monotonic() + budget.whole, budget)
-    return proof.made(wanted[:_MOST])
+    proof = _Proof(report, failure, run, diagnose, budget, time.monotonic() + budget.whole)
+    return proof.made(dict(list(wanted.items())[:_MOST]))
 
 
 def unproven(report: Report, why: str) -> Report:
@@ -44,69 +51,89 @@ def unproven(report: Report, why: str) -> Report:
     )
 
 
+@dataclass(frozen=True)
+class _Proven:
+    """A candidate and what came of it."""
+
+    candidate: Candidate
+    outcome: Outcome
+    fix: Fix
+
+    @property
+    def holds(self) -> bool:
+        return self.fix.verification.outcome == "gone"
+
+
 @dataclass
 class _Proof:
     report: Report
     failure: Failure
     run: Run
-    until: float
+    diagnose: Diagnose
     budget: Budget
+    until: float
 
-    def made(self, wanted: list[tuple[int, int]]) -> Report:
+    def made(self, wanted: Mapping[tuple[int, int], Candidate]) -> Report:
         unpatched = self.run([Trial(seconds=self._left())], 1)[0]
         if not is_reproduced(unpatched, self.failure):
             return unproven(self.report, why_not_reproduced(unpatched))
-        trials = [self._trial(self._fix(*place), unpatched) for place in wanted]
-        outcomes = self.run(trials, _at_once())
-        fixes = {place: self._judged(self._fix(*place), o, unpatched) for place, o in zip(wanted, outcomes)}
-        ran = dict(zip(wanted, outcomes))
+        proven = dict(zip(wanted, self._tried(list(wanted.values()), unpatched)))
         diagnoses = []
         for d, diagnosis in enumerate(self.report.diagnoses):
-            own = [(fixes.get((d, f), fix), ran.get((d, f))) for f, fix in enumerate(diagnosis.fixes)]
-            diagnoses.append(_with(diagnosis, ranked(own, unpatched)))
+            own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
+            more = [] if d or any(p.holds and not p.fix.hides for p in own.values()) else self._deeper(list(own.values()), unpatched)
+            rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
+            diagnoses.append(_with(diagnosis, ranked([*own.values(), *more], rest, unpatched)))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
-    def _fix(self, diagnosis: int, fix: int) -> Fix:
-        return self.report.diagnoses[diagnosis].fixes[fix]
+    def _tried(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
+        left = self._left()
+        outcomes = self.run([c.trial(left, unpatched.steps, _GRACE) for c in candidates], _at_once())
+        return [_Proven(c, o, self._judged(c, o, unpatched)) for c, o in zip(candidates, outcomes)]
+
+    def _judged(self, tried: Candidate, outcome: Outcome, unpatched: Outcome) -> Fix:
+        old = self.report.evidence.source(unpatched.file) or ""
+        return replace(tried.fix, verification=judge(outcome, unpatched, old, tried.texts.get(unpatched.file, old)))
+
+    def _deeper(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
+        """Where another failure comes in the place of the first: that one diagnosed and mended too."""
+        while tried and tried[0].candidate.parts < _DEEPEST:
+            onward = [p for p in tried if p.fix.verification.outcome == "other" and p.outcome.end == "raised" and not p.fix.hides][:2]
+            tried = self._tried([c for p in onward if self._has_time() for c in self._followers(p, unpatched)], unpatched)
+            if any(p.holds for p in tried):
+                return [p for p in tried if p.holds][:1]
+        return []
+
+    def _followers(self, first: _Proven, unpatched: Outcome) -> list[Candidate]:
+        outcome = self.run([first.candidate.trial(self._left(), unpatched.steps, 0.0, record=True)], 1)[0]
+        if outcome.evidence is None:
+            return []
+        told = self.diagnose(outcome.evidence)
+        fixes = [fix for diagnosis in told.diagnoses[:1] for fix in diagnosis.fixes if not fix.hides]
+        made = [followed_by(first.candidate, fix, told.evidence, self.report.evidence) for fix in fixes]
+        return [c for c in made if c is not None][:2]
 
     def _left(self) -> float:
         return max(0.5, min(self.budget.trial, self.until - time.monotonic()))
 
-    def _trial(self, fix: Fix, unpatched: Outcome) -> Trial:
-        made = self._texts(fix)
-        return Trial(tuple((os.path.abspath(file), text) for file, text in made.items()), self._left(), unpatched.steps, _GRACE)
-
-    def _judged(self, fix: Fix, outcome: Outcome, unpatched: Outcome) -> Fix:
-        old = self.report.evidence.source(unpatched.file) or ""
-        new = self._texts(fix).get(unpatched.file, old)
-        return replace(fix, verification=judge(outcome, unpatched, old, new))
-
-    def _texts(self, fix: Fix) -> dict[str, str]:
-        return patched(fix.edits, Sources(self.report.evidence)) or {}
+    def _has_time(self) -> bool:
+        return time.monotonic() < self.until
 
 
-def ranked(own: Sequence[tuple[Fix, Outcome | None]], unpatched: Outcome) -> list[Fix]:
+def ranked(tried: Sequence[_Proven], rest: Sequence[Fix], unpatched: Outcome) -> list[Fix]:
     """Fixes that hold and agree first, then one that holds but is the odd one out, then those that only hide, then the rest."""
-    gone = [(fix, o) for fix, o in own if o is not None and fix.verification.outcome == "gone" and not fix.hides]
-    told = []
-    for fix, outcome in own:
-        place = 3 if fix.hides else 1 if fix.verification.outcome == "not-run" else 2
-        if outcome is not None and fix.verification.outcome == "gone":
-            place = place if fix.hides else 0
-            before = difference(outcome, unpatched, unpatched.steps)
-            others = [difference(outcome, o, unpatched.steps + 1) for f, o in gone if o is not outcome]
+    gone = [p for p in tried if p.holds and not p.fix.hides]
+    told: list[tuple[int, Fix]] = [(2, fix) for fix in rest]
+    for one in tried:
+        fix, place = one.fix, 3
+        if one.holds:
+            before = difference(one.outcome, unpatched, unpatched.steps)
+            others = [difference(one.outcome, p.outcome, unpatched.steps + 1) for p in gone if p is not one]
+            place = 4 if fix.hides else 1 if before or (len(others) >= 2 and all(others)) else 0
             if before:
                 fix = replace(fix, changes="; ".join(filter(None, [fix.changes, f"what came before the failure: {before}"])))
-                place = max(place, 1)
-            elif len(others) >= 2 and all(others):
-                place = max(place, 1)
         told.append((place, fix))
     return [fix for _, fix in sorted(told, key=lambda pair: pair[0])]
-
-
-def _can_run(fix: Fix, report: Report) -> bool:
-    made = patched(fix.edits, Sources(report.evidence)) if fix.edits else None
-    return bool(made) and all(check(text) for file, text in made.items() if file.endswith(".py"))
 
 
 def _with(diagnosis: Diagnosis, fixes: Sequence[Fix]) -> Diagnosis:

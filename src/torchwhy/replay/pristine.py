@@ -23,7 +23,9 @@ from typing import Any
 from .landlock import fences
 from .trial import Outcome, Trial, heard
 
-Execute = Callable[[Mapping[str, bytes]], None]
+Show = Callable[[dict[str, Any]], None]
+Execute = Callable[[Mapping[str, bytes], "Show | None"], None]
+"""Runs the program with new texts for some files; shows the evidence of its failure, as plain data, where that is asked for."""
 _LATE = 3.0
 _IMPORTS = re.compile(r"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE)
 

@@ -20,6 +20,7 @@ import torch.utils.data
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ..record.spans import origin, relative
+from .pristine import Execute
 from .standin import stand_in
 from .trial import Trial
 
@@ -28,8 +29,8 @@ _FULL_STEPS = 24
 _MOST_NUMBERS = 20_000_000
 
 
-def rerun(trial: Trial, tell: Tell, execute: Callable[[Mapping[str, bytes]], None]) -> None:
-    """Run it to its end or its failure. `execute` is given the new texts, encoded, by path."""
+def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
+    """Run it to its end or its failure. `execute` is given the new texts, encoded, by path; and where to show the evidence of a failure."""
     stand_in()
     torch.set_num_threads(trial.threads)
     random.seed(0)
@@ -41,7 +42,7 @@ def rerun(trial: Trial, tell: Tell, execute: Callable[[Mapping[str, bytes]], Non
     watch = _Watch(trial, tell)
     watch.install()
     try:
-        execute(texts)
+        execute(texts, (lambda evidence: tell(evidence=evidence)) if trial.record else None)
         watch.end("ended")
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -74,6 +75,13 @@ def _overlay(texts: Mapping[str, str], data: Mapping[str, bytes]) -> None:
         return stat(self, path)
 
     loader.get_data, loader.path_stats = get_data, path_stats  # type: ignore[method-assign, assignment]
+    opened = tokenize.open
+
+    def read_source(path: Any) -> Any:
+        at = os.path.abspath(path)
+        return io.StringIO(texts[at]) if at in texts else opened(path)
+
+    tokenize.open = read_source  # type: ignore[assignment]
     for path, text in texts.items():
         linecache.cache[path] = (len(text), None, io.StringIO(text).readlines(), path)
 
