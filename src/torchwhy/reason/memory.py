@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 _UNITS = {
@@ -52,11 +53,26 @@ def memory_numbers(message: str) -> MemoryNumbers | None:
     if idle is None and reserved is not None and allocated is not None:
         idle = reserved - allocated
     others = [_bytes(amount, unit) for amount, unit in re.findall(rf"Process \d+ has {_AMOUNT} memory in use", message)]
-    here = _find(message, rf"this process has {_AMOUNT} memory in use") or reserved
-    foreign = (
-        sum(others) if others else max(0.0, total - free - here) if total is not None and free is not None and here is not None else None
-    )
+    said = _find(message, rf"this process has {_AMOUNT} memory in use")
+    here = said or reserved
+    if said is None and reserved is not None and others and max(others) >= 0.98 * reserved:
+        others.remove(max(others))  # one of the processes in the list is this one, which the message does not tell apart
+    known = others or "Process" in message
+    foreign = sum(others) if known else max(0.0, total - free - here) if total is not None and free is not None and here is not None else None
     return MemoryNumbers(tried, total, free, allocated, reserved, idle, foreign)
+
+
+def growth(lines: Sequence[str]) -> tuple[str, ...]:
+    """The amounts that a log prints again and again, where they only ever grow: `3.1 GiB`, `5.4 GiB`, … (memory that is kept from step to step)."""
+    found = [(_bytes(*pair), " ".join(pair)) for line in lines if (pair := _amount(line)) is not None]
+    values = [value for value, _ in found]
+    grows = len(found) >= 3 and all(b >= a for a, b in zip(values, values[1:])) and values[-1] > 1.3 * max(values[0], 1)
+    return tuple(text for _, text in found) if grows else ()
+
+
+def _amount(line: str) -> tuple[str, str] | None:
+    found = re.search(rf"(?:alloc|mem|reserved|used)\w*\W{{0,6}}{_AMOUNT.replace(' ', ' ?')}", line, re.IGNORECASE) if len(line) < 400 else None
+    return (found[1], found[2]) if found is not None else None
 
 
 def _find(text: str, pattern: str) -> float | None:

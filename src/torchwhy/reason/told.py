@@ -70,7 +70,7 @@ def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[s
     common = Counter(name for line in evidence.context for name in set(re.findall(r"[a-z_]\w{3,}", line.lower())))
     scored: list[tuple[float, int, str]] = []
     for number, line in enumerate(evidence.context):
-        if line[:200] in failure.message or len(line) < 4 or re.match(r"^[\W_]+$", line):
+        if line[:200] in failure.message or len(line) < 4 or re.match(r'^[\W_]+$|File "|Traceback \(|return |raise |self = ', line):
             continue
         words = set(re.findall(r"[a-z_]\w{3,}", line.lower()))
         score = 1.5 * len(numbers & set(re.findall(r"(?<![\w.])\d{2,}(?:\.\d+)?", line)))

@@ -42,11 +42,14 @@ class Autocast(Family):
             r"dtypes? match|same dtype|to be equal to src\.dtype|same scalar type|expected scalar type|should be the same|can't be cast|does not match weight dtype"
         ),
         Trigger(r"unsafe to autocast"),
+        Trigger(r"Attempting to unscale (?P<unscaled>FP16|BF16) gradients"),
     )
     rank = 3
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
+        if match.groupdict().get("unscaled"):
+            return self._unscaled(run, "bfloat16" if match["unscaled"] == "BF16" else "float16")
         if "unsafe to autocast" in run.failure.message:
             return self._unsafe(run)
         if run.op is None:
@@ -124,6 +127,25 @@ class Autocast(Family):
                 )
             )
         return fixes or [Fix(f"make {code(high[0])} {low[1].dtype}, or convert {code(low[0])} to {high[1].dtype}", (), "display-only")]
+
+    def _unscaled(self, run: Reading, low: str) -> Diagnosis:
+        """GradScaler wants float32 gradients: the parameters themselves are in the lower precision."""
+        names = [f"{m.fqn}.{a.name}" for m in run.evidence.modules for a in m.parameters if getattr(a.value, "dtype", "") == low][:3]
+        return run.diagnosis(
+            self,
+            f"the trainable parameters are {low}: GradScaler unscales float32 gradients only",
+            run.raised,
+            "the gradients are unscaled here",
+            notes=[
+                f"a gradient has its parameter's dtype: {', '.join(map(code, names)) if names else 'the weights that are trained (with LoRA, the adapters)'} were made or converted to {low} (`.half()`, `torch_dtype=`)",
+                "mixed precision keeps float32 master weights and lets autocast lower the precision of the ops; the scaler is for those",
+            ],
+            fixes=[
+                Fix("keep the trainable parameters in float32 (`param.data = param.data.float()`, `cast_training_params`), and let autocast do the rest", (), "display-only"),
+                Fix("train in bfloat16 without a GradScaler", (), "display-only", changes="results of lower precision"),
+            ],
+            confidence=Confidence.LIKELY,
+        )
 
     def _unsafe(self, run: Reading) -> Diagnosis:
         name = code(run.op.name if run.op is not None else "binary_cross_entropy")

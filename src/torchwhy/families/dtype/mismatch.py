@@ -25,9 +25,10 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, TensorFacts
+from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason.blame import Side, blame, side
 from ...reason.convert import conversion_fixes
+from ...reason.printed import written_call
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
@@ -55,13 +56,24 @@ class Mismatch(Family):
         for name, tensor in run.tensors:
             kinds.setdefault(tensor.dtype, (name, tensor))
         if len(kinds) < 2:
-            words = list(dict.fromkeys(dtype_name(word) for word in _DTYPE_WORD.findall(run.failure.message)))
-            call = code(run.op.name) if run.op is not None else "one call"
-            return run.diagnosis(
-                self, f"{' and '.join(words[:2]) or 'different dtypes'} meet in {call}", None, notes=(run.failure.message.splitlines()[0],)
-            )
+            return self._from_message(run)
         chosen = blame(evidence, run.op, [side(evidence, name, t, "dtype", run.before) for name, t in kinds.values()], "dtype")
         return self._answer(run, chosen.side, chosen.others[0])
+
+    def _from_message(self, run: Reading) -> Diagnosis:
+        """The dtypes that the message names, and the call of the traceback nearest to torch."""
+        words = list(dict.fromkeys(dtype_name(word) for word in _DTYPE_WORD.findall(run.failure.message)))
+        inner = next((f.code for f in reversed(run.failure.frames) if f.origin != "torch" and f.code), "")
+        call = code(run.op.name) if run.op is not None else code(written_call(inner)[0]) if written_call(inner)[0] else "one call"
+        low = next((word for word in words if word in ("float16", "bfloat16")), "")
+        notes = [run.failure.message.splitlines()[0]]
+        if low and "float32" in words:
+            notes.append(f"the {low} one is a weight or input that was converted, or was made under autocast; the float32 one was not, and the call runs outside of autocast")
+        other = next((word for word in words if word != (low or words[0])), "") if words else ""
+        fix = f"run it under `torch.autocast(..., dtype=torch.{low})`, or cast one side: `.to(weight.dtype)`" if low else f"cast one side with `.to({'torch.' + other if other else 'dtype'})`, where the data enters"
+        return run.diagnosis(
+            self, f"{' and '.join(words[:2]) or 'different dtypes'} meet in {call}", None, notes=notes, fixes=[Fix(fix, (), "display-only")]
+        )
 
     def _answer(self, run: Reading, wrong: Side, right: Side) -> Diagnosis:
         layer = run.layer

@@ -26,6 +26,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason.history import number
+from ...reason.killed import killed
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import bytes_text, code, shape_text, tensor_text
@@ -49,6 +50,8 @@ class Cpu(Family):
     title = "the computer's memory can't hold a tensor"
     triggers = (
         Trigger(r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<bytes>\d+) bytes"),
+        Trigger(r"(?P<killed>)", types=("SIGKILL",)),
+        Trigger(r"(?P<killed>)", types=("MemoryError",)),
         Trigger(r"Storage size calculation overflowed with sizes=\[(?P<sizes>[\d, ]+)\]"),
         Trigger(r"[Uu]nable to allocate (?P<amount>[\d.]+) (?P<unit>[KMGTPE]i?B) for an array with shape \((?P<sizes>[\d, ]+)\)"),
     )
@@ -56,6 +59,10 @@ class Cpu(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         groups = match.groupdict()
+        if groups.get("killed") is not None:
+            headline, notes, remedy = killed(evidence)
+            fix = Fix(remedy, (), "display-only")
+            return run.diagnosis(self, headline, run.failure.raised_at, "", notes=notes, fixes=[fix], confidence=Confidence.LIKELY)
         wanted = int(groups["bytes"]) if groups.get("bytes") else None
         amount = (
             bytes_text(wanted)

@@ -25,8 +25,8 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
-from ...reason.memory import MemoryNumbers, memory_numbers
-from ...reason.reading import reading
+from ...reason.memory import MemoryNumbers, growth, memory_numbers
+from ...reason.reading import Reading, reading
 from ...reason.wording import bytes_text, code, tensor_text
 
 
@@ -40,6 +40,7 @@ class Cuda(Family):
         memory = memory_numbers(run.failure.message) or MemoryNumbers()
         tried, total, free = memory.tried, memory.total, memory.free
         kind, why = _judge(memory)
+        grown = growth(evidence.context)
         notes = [why, *(f"{code(n or 'an operand')} is {tensor_text(t)}" for n, t in run.tensors[:2])]
         notes.append(
             ", ".join(
@@ -47,6 +48,9 @@ class Cuda(Family):
                 for name, value in memory.known().items()
             )
         )
+        notes += _in_the_text(run, kind, grown)
+        if grown and kind == "full":
+            kind = "grows"
         op = f"{code(run.op.name)} asks for" if run.op is not None else "the program asks for"
         headline = (
             f"{op} {bytes_text(tried)} and {bytes_text(free)} of {bytes_text(total)} is free"
@@ -88,12 +92,30 @@ attend(torch.zeros(2))
 
 
 _REMEDY = {
+    "grows": "keep numbers, not graphs, across steps: `.item()` or `.detach()` on what is added up, no `retain_graph=True`",
     "too-large": "make this one tensor smaller: it does not fit in the whole GPU",
-    "others": "end the other process that holds the memory, or choose another GPU",
+    "others": "end the other process that holds the memory (nvidia-smi names it), or choose another GPU (CUDA_VISIBLE_DEVICES)",
     "fragmented": "set PYTORCH_ALLOC_CONF=expandable_segments:True, or keep the sizes of batches alike",
     "full": "use a smaller batch, or activation checkpointing for the largest block",
     "unknown": "look at the allocations by `torch.cuda.memory_summary()` before this line",
 }
+
+
+def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
+    """What the message and the lines around it tell beyond the numbers: who else holds memory, whether it grows, what keeps graphs."""
+    notes = []
+    others = re.findall(r"Process (\d+) has ([\d.]+ [KMGT]?i?B)", run.failure.message)
+    if kind == "others" and others:
+        notes.append("; ".join(f"process {pid} holds {amount}" for pid, amount in others[:4]))
+    if grown:
+        notes.append(f"the memory grows from step to step ({grown[0]} … {grown[-1]}): something keeps each step's graph")
+    codes = "\n".join(f.code for f in run.failure.user_frames) + "\n" + "\n".join(run.evidence.context)
+    kept = re.search(r"^\W*(?:\d+ )?\s*((?:self\.)?\w*(?:total|running|sum|loss|acc|history)\w*) *(?:\+=|\.append\()[^\n]*", codes, re.MULTILINE | re.IGNORECASE)
+    if kept is not None and not re.search(r"\.item\(\)|\.detach\(\)|float\(", kept[0]):
+        notes.append(f"{code(kept[0].strip())} accumulates a tensor together with its graph: {code(kept[1])} keeps the history of every step")
+    if "retain_graph=True" in codes:
+        notes.append("`retain_graph=True` keeps the graph of a step alive after its backward")
+    return notes
 
 
 def _judge(memory: MemoryNumbers) -> tuple[str, str]:
