@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "trace": {"", "model", "program", "arrival", "record"},
     "session": {"", "model", "program", "arrival", "trace", "record", "evidence", "diagnose", "incident", "render", "replay", "repair", "simulate"},
     "explain": {"", "model", "family", "program", "evidence", "catalogue", "diagnose", "reason"},
-    "cli": {"", "model", "program", "session", "explain", "catalogue", "diagnose", "incident", "render"},
+    "fix": {"model", "session", "repair"},
+    "cli": {"", "model", "program", "session", "fix", "explain", "catalogue", "diagnose", "incident", "render"},
     "__main__": {"cli"},
     "": set(),
 }

@@ -53,7 +53,9 @@ def saved(laboratory: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> P
         (("show", "deep.json"), "can't read"),
         (("explain", "TW9999"), "TW9999"),
         (("explain", "\x1b[31m"), "\\x1b"),
-        (("fix", "x.py"), "fix"),
+        (("fix",), "which program"),
+        (("fix", "missing.py"), "can't open 'missing.py'"),
+        (("mend", "x.py"), "mend"),
     ],
 )
 def test_bad_input_is_told_in_one_line(arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:

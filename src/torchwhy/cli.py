@@ -1,4 +1,4 @@
-"""The doors: `torchwhy run`, `show`, `explain` and `codes`."""
+"""The doors: `torchwhy run`, `fix`, `show`, `explain` and `codes`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `torchwhy`. Under `run`, the program's own exception or exit comes out of it."""
     options = _parser().parse_args(argv)
-    if options.command == "run":
+    if options.command in ("run", "fix"):
         return _run(options)
     try:
         {"show": _show, "explain": _explain, "codes": _codes}[options.command](options)
@@ -42,19 +42,33 @@ def _run(options: argparse.Namespace) -> int:
 
     chosen = Options(options.report, options.format, options.color, options.quiet, options.record, not options.no_verify)
     try:
-        session = Session(_program(options), chosen)
+        session = Session(_program(options), chosen, options.command)
     except BadInput as error:
         return _refuse(error)
+    if options.command == "fix":
+        from .fix import fix
+
+        return fix(session, options.apply, options.allow_outside)
     session.run()
     return 0
 
 
+def _take_own(options: argparse.Namespace) -> None:
+    """`--apply` and `--allow-outside` may also be the last words of the line, after the program's own."""
+    own = {"--apply": "apply", "--allow-outside": "allow_outside"}
+    words = options.module or options.arguments
+    while words and words[-1] in own:
+        setattr(options, own[words.pop()], True)
+
+
 def _program(options: argparse.Namespace) -> Program:
+    if options.command == "fix":
+        _take_own(options)
     if options.module:
         return Program(options.module[0], tuple(options.module[1:]), is_module=True)
     if options.script:
         return Program(options.script, tuple(options.arguments))
-    raise BadInput("which program? torchwhy run SCRIPT, or torchwhy run -m MODULE")
+    raise BadInput(f"which program? torchwhy {options.command} SCRIPT, or torchwhy {options.command} -m MODULE")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -125,14 +139,16 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", allow_abbrev=False, help="run a program as python does, and diagnose its failure",
                               usage="torchwhy run [OPTIONS] (SCRIPT | -m MODULE) [ARGS...]")  # fmt: skip
     _add_output(run)
-    run.add_argument("--quiet", action="store_true", help="no diagnosis on the terminal")
     run.add_argument("--no-verify", action="store_true", help="do not run proposed fixes")
-    run.add_argument(
-        "--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)"
-    )
-    run.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
-    run.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
+    _add_program(run)
+
+    fix = commands.add_parser("fix", allow_abbrev=False, help="run a program, and show the best verified fix as a diff",
+                              usage="torchwhy fix [OPTIONS] (SCRIPT | -m MODULE) [ARGS...] [--apply]")  # fmt: skip
+    _add_output(fix)
+    fix.add_argument("--apply", action="store_true", help="write the fix to the files (also as the last word)")
+    fix.add_argument("--allow-outside", action="store_true", help="write to files of installed packages too")
+    fix.set_defaults(no_verify=False)
+    _add_program(fix)
 
     show = commands.add_parser("show", allow_abbrev=False, help="a saved report or incident, rendered again")
     _add_output(show)
@@ -142,11 +158,23 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", allow_abbrev=False, help="the page of a code, or the diagnosis of a printed failure")
     _add_output(explain)
     explain.add_argument("--quiet", action="store_true", help="nothing on the terminal")
-    explain.add_argument("what", metavar="CODE | FILE | -", help="TW0102 or shape.linear; a traceback or a whole job log; - reads one from standard input")
+    explain.add_argument(
+        "what", metavar="CODE | FILE | -", help="TW0102 or shape.linear; a traceback or a whole job log; - reads one from standard input"
+    )
 
     codes = commands.add_parser("codes", allow_abbrev=False, help="the catalogue")
     codes.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     return parser
+
+
+def _add_program(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no diagnosis on the terminal")
+    parser.add_argument(
+        "--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)"
+    )
+    parser.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
+    parser.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

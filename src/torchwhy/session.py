@@ -46,6 +46,7 @@ class Session:
         self.process = os.getpid()
         self.recorder: Recorder | None = None
         self.evidence: Evidence | None = None
+        self.report: Report | None = None
         self.exit_code: int = 0
         self.problems: list[str] = []
         self.started = self.ended = self.gathering_s = 0.0
@@ -57,7 +58,7 @@ class Session:
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def run(self) -> None:
         """Run the program to its end; what it raises comes out."""
-        atexit.register(self._finish)
+        atexit.register(self.finish)
         really_exit, os._exit = os._exit, self._exit  # type: ignore[assignment]
         self._really_exit = really_exit
         if self.options.record != "off":
@@ -95,7 +96,7 @@ class Session:
             finally:
                 if self._is_ours():
                     self._gather(error)
-                    self._finish()
+                    self.finish()
 
         sys.excepthook = show
 
@@ -112,7 +113,7 @@ class Session:
                 self.evidence = with_children(gather(error, self.recorder))
         self.gathering_s = time.perf_counter() - began
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Diagnose, show, write; once, and only in the process that the user started."""
         if self.finished or not self._is_ours():
             return
@@ -122,8 +123,9 @@ class Session:
         with self._guard("the recorder could not be stopped"):
             if self.recorder is not None:
                 self.recorder.stop()
-        if self.evidence is not None or self.options.report is not None:
-            self._tell(self._judged())
+        if self.evidence is not None or self.options.report is not None or self.command == "fix":
+            self.report = self._judged()
+            self._tell(self.report)
         with self._guard("the waiting process could not be ended"):
             if self.pristine is not None:
                 self.pristine.close()
@@ -166,7 +168,10 @@ class Session:
             if self.pristine is None:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:
-                report = prove(report, self.pristine.run, self._diagnosed)
+                try:
+                    report = prove(report, self.pristine.run, self._diagnosed)
+                except KeyboardInterrupt:
+                    report = unproven(report, "interrupted")
         return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))
 
     # ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,7 +245,7 @@ class Session:
         """`os._exit` skips every exit handler; the report is written all the same."""
         if self._is_ours() and not self.finished:
             self._ended(status)
-            self._finish()
+            self.finish()
         self._really_exit(status)
 
     def _known(self) -> Evidence:

@@ -1,0 +1,53 @@
+"""`torchwhy fix`: run, then the best verified fix as a unified diff, and written where that was asked for."""
+
+from __future__ import annotations
+
+import sys
+
+from .model import Fix, Report
+from .session import Session
+
+
+def fix(session: Session, apply: bool, allow_outside: bool) -> int:
+    """0: a verified fix was shown (and written), or the program needs none; 1: there is none; 2: it was not written."""
+    _run(session)
+    session.finish()
+    report = session.report
+    if report is None or report.outcome == "passed":
+        return _say("the program ran to its end; there is nothing to fix", 0)
+    best = best_fix(report)
+    if best is None:
+        return _say("no fix is verified", 1)
+    sys.stdout.write(best.diff)
+    sys.stdout.flush()
+    if not apply:
+        return 0
+    from .repair.writing import Refused, write
+
+    try:
+        return _say("written: " + ", ".join(write(best, report.evidence, allow_outside)), 0)
+    except Refused as refused:
+        return _say(f"not written: {refused}", 2)
+
+
+def best_fix(report: Report) -> Fix | None:
+    """The first that holds and does not only hide the failure."""
+    fixes = (fix for diagnosis in report.diagnoses for fix in diagnosis.fixes)
+    return next((fix for fix in fixes if fix.verification.outcome == "gone" and fix.diff and not fix.hides), None)
+
+
+def _run(session: Session) -> None:
+    """The program, its failure shown as the interpreter would."""
+    try:
+        session.run()
+    except SystemExit as leaving:
+        if leaving.code is not None and not isinstance(leaving.code, int):
+            print(leaving.code, file=sys.stderr)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    sys.stdout.flush()
+
+
+def _say(text: str, code: int) -> int:
+    print(f"torchwhy: {text}", file=sys.stderr)
+    return code
