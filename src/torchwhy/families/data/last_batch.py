@@ -30,6 +30,8 @@ from ...reason import edits
 from ...reason.batches import Remainder, kept_from_before, remainder_of
 from ...reason.provenance import Decision, Size
 from ...reason.reading import Cause, Reading, named, reading
+from ...reason.scopes import producer_of
+from ...reason.sequences import is_recurrent
 from ...reason.sizes import size_expression
 from ...reason.wording import code, first_fitting, place, plural, shape_text, tensor_text
 
@@ -71,6 +73,8 @@ class LastBatch(Family):
         name, tensor, dim, times = found
         full, short = last.size * times, last.rows * times
         decision = run.decided(tensor, Size(dim)) if tensor is not None else None
+        if decision is not None and decision.how == "created" and run.layer is not None and is_recurrent(run.layer) and kept_from_before(run.evidence, decision) is None:
+            return None  # a state that each forward makes for a written batch size: shape.rnn
         cause, label = self._cause(run, decision, dim)
         made = f"`{name}`" if name else "the shape"
         headline = first_fitting(f"{made} is for {full} rows, the last batch gives {short}", f"made for {full} rows, the last batch gives {short}")
@@ -109,7 +113,7 @@ class LastBatch(Family):
             return Cause(run.raised), None
         kept = kept_from_before(run.evidence, decision)
         made = decision.op if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None else None
-        first = kept if made is None or made.name == "batch" and kept is not None else made
+        first = kept if made is None or made.phase == "data" and kept is not None else made
         if first is None or first.span is None:
             return (run.first_sight(decision) if decision.how == "given" else None) or Cause(decision.span or run.raised), None
         label = Label(kept.span, "kept from the batch before") if kept is not None and kept is not first and kept.span is not None else None
@@ -125,12 +129,14 @@ class LastBatch(Family):
         title = f"make it as long as the batch that came: `{fresh or 'x'}.size(0)`, not {last.size}"
         made = decision.op if decision is not None and decision.how == "created" else None
         written = size_expression(run.sources, made, dim, decision.tensor.rank) if made is not None and decision is not None else None
-        same_place = made is not None and made.span is not None and made.span.function == run.raised.function and made.span.line < run.raised.line
+        span = made.span if made is not None else None
+        bound = producer_of(run.sources, fresh, span.file, span.line) if span is not None else None
+        is_known = span is not None and span.function == run.raised.function and bound is not None and bound.line < span.line
         if decision is None and fresh and (asked := next(iter(run.sources.arguments(run.raised)), None)) is not None:
             first = run.sources.node_at(asked.span)
             if not isinstance(first, (ast.Tuple, ast.List, ast.Constant)) or isinstance(first, ast.Constant) and first.value == last.size:
                 return [Fix(title, edits.replace_text(asked.span, f"{fresh}.size(0)"), "unsafe")]
-        if written is not None and fresh and same_place:
+        if written is not None and fresh and is_known:
             return [Fix(title, edits.replace_text(written.span, f"{fresh}.size(0)"), "unsafe")]
         return [Fix(title)]
 
