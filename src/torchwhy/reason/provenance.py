@@ -185,45 +185,6 @@ def _grad_step(op: OpRecord, made: TensorFacts, inputs: list[TensorFacts]) -> St
     return max(inputs, key=lambda t: (t.is_floating, t.rank)), 0
 
 
-def grad_cut(evidence: Evidence, tensor: TensorFacts, before: int | None = None) -> Decision:
-    """Why `tensor` has no graph: the op (or mode, or Python round trip) at which the link to what requires grad was lost.
-
-    All branches of the computation are searched, not one path: the nearest op that had an input which requires grad and whose output does not.
-    Where no ancestor required grad, the answer is the `created` or `given` decision of the main path.
-    """
-    history = history_of(evidence)
-    queue: list[tuple[TensorFacts, int | None, tuple[OpRecord, ...]]] = [(tensor, before, ())]
-    seen: set[int] = set()
-    round_trip: Decision | None = None
-    while queue:
-        current, limit, trail = queue.pop(0)
-        op = history.producer(current, limit)
-        if op is None or op.index in seen:
-            continue
-        seen.add(op.index)
-        made = next((t for t in op.outputs if t.id == current.id), current)
-        step = _grad_step(op, made, [t for t in op.inputs if t.id != made.id])
-        if isinstance(step, Decision) and step.how in ("op", "no-grad", "inference"):
-            return Decision(step.how, made, op, history.module(op.module), trail=trail, before=step.before)
-        if not op.inputs or op.name in _ROUND_TRIP:
-            leak = _left_torch(history, op)
-            if leak is not None and round_trip is None:
-                round_trip = Decision("python", made, leak, history.module(leak.module), trail=(op, *trail), before=leak.inputs[0])
-        queue += [(t, op.index, (op, *trail)) for t in op.inputs if t.id != made.id]
-    return round_trip or decided(evidence, tensor, "grad", before)
-
-
-LEAVES_TORCH = ("item", "numpy", "tolist", "__array__", "__float__", "__int__", "__index__", "__bool__", "float", "int", "detach", "data")
-
-
-def _left_torch(history: History, made_by: OpRecord) -> OpRecord | None:
-    """The latest conversion to plain Python or numpy, before this op and in the same step, of a tensor that had a graph."""
-    for op in reversed(history.evidence.ops):
-        if op.index < made_by.index and op.step == made_by.step and op.name in LEAVES_TORCH and any(t.requires_grad for t in op.inputs):
-            return op
-    return None
-
-
 def path(evidence: Evidence, tensor: TensorFacts, what: Property, before: int | None = None, limit: int = 12) -> tuple[OpRecord, ...]:
     """The ops along the data from its source to `tensor`, oldest first: at each op the walk goes on with the input that the property was made from."""
     history = history_of(evidence)

@@ -52,12 +52,18 @@ class DoubleBackward(Family):
         name = code(found.name) if found.name else "a tensor"
         earlier = f"the backward at {place(found.before.span)}"
         headline, because, notes = _words(run, found, name, earlier)
+        met = found.meeting
+        sure = (
+            Confidence.CERTAIN
+            if met is None or met.op is not None and (met.user is not None or found.kind != "losses")
+            else Confidence.POSSIBLE
+        )
         labels = [Label(found.cause, because), Label(found.before.span, "this backward freed the graph")] if found.before.span else []
         if found.meeting is not None and found.meeting.user is not None and found.meeting.user.span is not None:
             labels.append(Label(found.meeting.user.span, f"{name} enters the new graph"))
         trail = (*dict.fromkeys(labels[1:] if labels and labels[0].span == found.cause else labels), Label(run.raised, "raised here"))
         return run.diagnosis(
-            self, headline, found.cause, because, trail=trail, notes=notes, fixes=_fixes(run, found, name), confidence=Confidence.CERTAIN
+            self, headline, found.cause, because, trail=trail, notes=notes, fixes=_fixes(run, found, name), confidence=sure
         )
 
     def _unrecorded(self, run: Reading) -> Diagnosis:

@@ -49,7 +49,8 @@ class InplaceView(Family):
         if "Inplace update to inference tensor" in message:
             return None
         target = run.tensor("input", "self", "out") or next((t for _, t in run.tensors), None)
-        name = code(base_name(run, run.raised) or run.name_or_empty("input") or "the view")
+        bare = base_name(run, run.raised) or run.name_or_empty("input")
+        name = code(bare) if bare else "the tensor"
         by = written(run, run.op).by if run.op is not None else "an in-place write"
         view = _view_op(run, target, message) if target is not None else None
         if "multiple views" in message:

@@ -62,9 +62,9 @@ class Nondifferentiable(Family):
             "samples" if found.after.is_floating else "booleans" if found.after.dtype == "bool" else f"whole numbers ({found.after.dtype})"
         )
         headline = fitting(
-            f"{root} has no graph: {what} of {name} has no gradient",
-            f"{root} has no graph: {what} has no gradient",
-            f"{what} has no gradient",
+            f"{root} has no graph: no gradient goes through {what} of {name}",
+            f"{root} has no graph: no gradient goes through {what}",
+            f"no gradient goes through {what}",
         )
         notes = (
             f"{name} is {tensor_text(found.before)} with a graph; {what} at {place(found.op.span)} makes {kind} of it",
@@ -74,7 +74,14 @@ class Nondifferentiable(Family):
         trail = run.trail_of([op for op in found.trail if op.span is not None])
         fixes = _instead(run, found, what, name)
         return run.diagnosis(
-            self, headline, found.span, f"{what} has no gradient", trail=trail, notes=notes, fixes=fixes, confidence=Confidence.CERTAIN
+            self,
+            headline,
+            found.span,
+            f"no gradient goes through {what}",
+            trail=trail,
+            notes=notes,
+            fixes=fixes,
+            confidence=Confidence.CERTAIN,
         )
 
     def _not_implemented(self, run: Reading, missing: str) -> Diagnosis:
