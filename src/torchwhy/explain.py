@@ -13,7 +13,7 @@ from .family import Family
 from .model import Diagnosis, Evidence, Failure, Report
 from .program import BadInput
 from .reason.foreign import what_it_is
-from .reason.told import told
+from .reason.from_text import told
 
 
 def explain_file(file: str) -> Report:
