@@ -30,7 +30,7 @@ from ...reason import edits
 from ...reason.accounts import setting_account, size_account
 from ...reason.conflict import conflict
 from ...reason.misfits import Misfit, explain
-from ...reason.reading import Cause, Reading, named, reading
+from ...reason.reading import Reading, named, reading
 from ...reason.sequences import axes, batch_first, turn_batch_first
 from ...reason.wording import code, listed, place, shape_text
 

@@ -30,6 +30,7 @@ from ...reason.edits import append_method
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
+from ...reason.texts import built_in_text, called_in_line, rebuilt
 from ...reason.wording import layer_text, place, shape_text
 
 _CHANNELS = r"weight of size \[(?P<weight>[\d, ]*)\], expected input\[(?P<input>[\d, ]*)\] to have (?P<wants>\d+) channels, but got (?P<gets>\d+)"
@@ -52,9 +53,10 @@ class ConvChannels(Family):
         wants, gets = int(match["wants"]), int(match["gets"])
         x, layer, weight = run.tensor("input"), run.layer, run.tensor("weight")
         spatial = weight.rank - 2 if weight is not None else match["input"].count(",") - 1 if "input" in match.groupdict() else 2
-        headline = f"{named(run, layer) if layer else 'the convolution'} is built for {wants} input channels but gets {gets}"
+        who = named(run, layer) if layer else called_in_line(run) or "the convolution"
+        headline = f"{who} is built for {wants} input channels but gets {gets}"
         if x is None or x.shape is None:
-            return run.diagnosis(self, headline, None, notes=[f"the message gives {match[0]}"])
+            return self._told(run, match, who, headline, wants, gets)
         if x.rank == spatial + 1 and (wants == 1 or x.shape[0] != gets):
             return None  # no channel dimension at all: shape.conv-rank
         dim = x.rank - spatial - 1
@@ -67,6 +69,17 @@ class ConvChannels(Family):
         return run.diagnosis(
             self, headline, found.cause, found.because, trail=found.trail, notes=notes, fixes=fixes, confidence=found.confidence
         )
+
+    def _told(self, run: Reading, match: re.Match[str], who: str, headline: str, wants: int, gets: int) -> Diagnosis:
+        """From the message and the text alone."""
+        groups = match.groupdict()
+        notes = [f"the input is [{groups['input']}], the weight [{groups['weight']}]: [out_channels, in_channels, kernel]"] if groups.get("weight") else []
+        sizes = [int(n) for n in (groups.get("input") or "").split(",") if n.strip()]
+        if wants in sizes[2:]:
+            notes.append(f"{wants} stands in dimension {sizes.index(wants, 2)}: the channels come last, they belong in dimension 1 (`permute`)")
+        kinds = [f"{kind}{n}d" for kind in ("Conv", "ConvTranspose") for n in (1, 2, 3)]
+        cause = built_in_text(run, kinds, "in_channels", 0, wants)
+        return run.diagnosis(self, headline, cause, f"in_channels is {wants}", notes=notes, fixes=[rebuilt(run, cause, who, "in_channels", gets)], confidence=Confidence.POSSIBLE)
 
     def _fits(self, shape: tuple[int, ...], x: TensorFacts, dim: int, wants: int) -> bool:
         """The right channels, and the batch left where it is."""

@@ -33,6 +33,7 @@ from ...reason.partings import data_origin
 from ...reason.provenance import path
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
+from ...reason.texts import called_in_line
 from ...reason.walk import Walk
 from ...reason.wording import code, place, shape_text
 
@@ -58,11 +59,11 @@ class ConvRank(Family):
         if shape is None or "wants" in groups and (x is None or len(shape) != spatial + 1 or match["wants"] != "1"):
             return None
         layer = run.layer
-        headline = f"{named(run, layer) if layer else code(f'conv{spatial}d')} takes {spatial + 2} dimensions but gets {len(shape)}: {shape_text(shape)}"
+        headline = f"{named(run, layer) if layer else called_in_line(run) or code(f'conv{spatial}d')} takes {spatial + 2} dimensions but gets {len(shape)}: {shape_text(shape)}"
         if "wants" in groups:
             headline = f"{called(run, x, run.name_or_empty('input')) if x else 'the input'} has no channel dimension: {shape_text(shape)}"
         if x is None:
-            return run.diagnosis(self, headline, None)
+            return run.diagnosis(self, headline, None, notes=[f"conv{spatial}d reads {_AXES[spatial]}, or that without the batch"])
         wants = layer.number("in_channels") if layer is not None else None
         cause, because, fixes, notes = self._blame(run, x, spatial, wants)
         about = [setting_account(run, layer, "in_channels", "kernel_size")] if layer is not None else []

@@ -31,6 +31,7 @@ from ...reason.layers import base_kind
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
+from ...reason.texts import built_in_text, called_in_line, rebuilt
 from ...reason.wording import code, place, shape_text
 
 
@@ -38,8 +39,9 @@ class Linear(Family):
     code = "TW0102"
     title = "a linear layer gets another number of features than it was built for"
     triggers = (
-        Trigger(r"mat1 and mat2 shapes cannot be multiplied|mat1 dim 1 must match mat2 dim 0"),
-        Trigger(r"size mismatch, (?:m1|got)|mat2 must be a matrix|must have same reduction dim"),
+        Trigger(r"mat1 and mat2 shapes cannot be multiplied(?: \((?P<rows>\d+)x(?P<gets>\d+) and (?P<wants>\d+)x(?P<out>\d+)\))?"),
+        Trigger(r"size mismatch, m1: \[(?P<rows>\d+) x (?P<gets>\d+)\], m2: \[(?P<wants>\d+) x (?P<out>\d+)\]"),
+        Trigger(r"mat1 dim 1 must match mat2 dim 0|size mismatch, got|mat2 must be a matrix|must have same reduction dim"),
     )
     rank = 1
 
@@ -47,8 +49,10 @@ class Linear(Family):
         run = reading(evidence)
         x, weight = run.tensor("input"), run.tensor("weight")
         layer = run.layer if run.layer is not None and base_kind(run.layer) == "Linear" else None
-        if run.op is not None and run.op.name != "linear" or x is None or not x.shape:
+        if run.op is not None and run.op.name != "linear":
             return None
+        if x is None or not x.shape:
+            return self._told(run, match) if run.op is None else None
         if layer is None:
             return self._functional(run, x, weight) if weight is not None and weight.rank == 2 else None
         wants = layer.number("in_features")
@@ -78,6 +82,21 @@ class Linear(Family):
             if side * side * product[0] == wants:
                 return f"{wants} would be {product[0]} · {side} · {side}, maps of {side}x{side} instead of {product[1]}x{product[2]}"
         return ""
+
+    def _told(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        """From the message and the text alone: `(32x3136 and 1024x128)` is the input and the transposed weight."""
+        inside = run.failure.frames[-1].span.file.replace("\\", "/") if run.failure.frames else ""
+        text = run.sources.segment(run.raised) or (run.frame.code if run.frame is not None else "")
+        if not inside.endswith(("nn/modules/linear.py", "nn/functional.py")) and "linear(" not in text or not match.groupdict().get("gets"):
+            return None
+        rows, gets, wants, out = (int(match[name]) for name in ("rows", "gets", "wants", "out"))
+        who = called_in_line(run) or "the linear layer"
+        cause = built_in_text(run, ("Linear",), "in_features", 0, wants)
+        notes = [f"the input has {rows} rows of {gets} features, the layer is a Linear(in_features={wants}, out_features={out})"]
+        if rows * gets == wants or gets and wants % gets == 0 and rows % (wants // gets) == 0:
+            notes.append(f"{wants} is {wants // gets} · {gets}: a `flatten` of the last dimensions is missing, if these are {wants // gets} parts of one sample")
+        headline = f"{who} is built for {wants} input features but gets {gets}"
+        return run.diagnosis(self, headline, cause, f"in_features is {wants}", notes=notes, fixes=[rebuilt(run, cause, who, "in_features", gets)], confidence=Confidence.POSSIBLE)
 
     def _functional(self, run: Reading, x: TensorFacts, weight: TensorFacts) -> Diagnosis | None:
         """`F.linear(x, weight)` with a weight of the program's own: it is used as `x @ weight.T`."""

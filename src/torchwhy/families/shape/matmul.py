@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Diagnosis, Evidence, Fix, OpRecord, Operand, TensorFacts, tensors_in
+from ...model import Diagnosis, Evidence, Fix, Operand, OpRecord, TensorFacts, tensors_in
 from ...reason.accounts import called
 from ...reason.conflict import conflict, size_fixes
 from ...reason.edits import append_method
@@ -145,9 +145,10 @@ class Matmul(Family):
         """Nothing but the message and the text of the line."""
         text = run.sources.segment(run.raised) or (run.frame.code if run.frame is not None else "")
         innermost = run.failure.frames[-1].span.file.replace("\\", "/") if run.failure.frames else ""
-        if not re.search(r"@|matmul|\bb?mm\b|\bmv\b|\bdot\(|einsum", text) or "/nn/modules/" in innermost or "left" not in match.groupdict() or not match["left"]:
+        if not re.search(r"@|matmul|\bb?mm\b|\bmv\b|\bdot\(|addmm", text) or "/nn/modules/" in innermost:
             return None
-        return run.diagnosis(self, f"matrices of {match['left']} and {match['right']} cannot be multiplied", None, notes=[f"the product is in {code(text)}"])
+        sizes = f" of {match['left']} and {match['right']}" if match.groupdict().get("left") else ""
+        return run.diagnosis(self, f"matrices{sizes} cannot be multiplied", None, notes=[f"the product is in {code(text)}", run.failure.message.split(". ")[0]])
 
     examples = (
         Example(

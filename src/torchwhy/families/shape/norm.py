@@ -35,6 +35,7 @@ from ...reason.misfits import MOVES, Misfit, broken_at, explain
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
+from ...reason.texts import built_in_text, called_in_line, rebuilt
 from ...reason.wording import code, layer_text, place, shape_text
 
 _SETTINGS = ("num_features", "num_channels", "normalized_shape")
@@ -74,9 +75,7 @@ class Norm(Family):
         setting = next((s for s in _SETTINGS if layer is not None and layer.setting(s) is not None), "")
         wanted = numbers(layer.setting(setting)) if layer is not None and setting else None
         if layer is None or x is None or x.shape is None or not wanted:
-            headline = f"the normalisation is built for {told.get('wants') or told.get('normalized')} but gets {told.get('gets') or told.get('input')}"
-            notes = [tensor_account(run, x, run.name_or_empty("input"))] if x is not None else []
-            return run.diagnosis(self, headline, None, notes=notes)
+            return self._told(run, x, told)
         dim = 1 if setting != "normalized_shape" or x.rank < len(wanted) else self._unlike(x.shape, wanted)
         wants = wanted[dim - x.rank + len(wanted)] if setting == "normalized_shape" else wanted[0]
         gets = x.shape[dim]
@@ -94,6 +93,20 @@ class Norm(Family):
         elif len(wanted) > 1:
             fixes = [Fix(f"build {named(run, layer)} with {setting}={shape_text(x.shape[-len(wanted):])}", self._shape_edit(run, layer, x, len(wanted)))]
         return run.diagnosis(self, headline, cause, found.because, trail=found.trail, notes=notes, fixes=fixes, confidence=found.confidence)
+
+    def _told(self, run: Reading, x: TensorFacts | None, told: dict[str, str | None]) -> Diagnosis:
+        """From the message and the text alone."""
+        who = called_in_line(run) or "the normalisation"
+        sizes = [int(n) for n in re.findall(r"\d+", told.get("input") or "")]
+        wants = told.get("wants") or told.get("normalized") or told.get("groups") or "?"
+        gets = told.get("gets") or (str(sizes[-1 if told.get("normalized") else 1]) if len(sizes) > 1 else "?")
+        kinds = [f"{kind}Norm{n}" for kind in ("Batch", "Instance") for n in ("1d", "2d", "3d")] + ["LayerNorm", "RMSNorm"]
+        cause = built_in_text(run, kinds, "num_features", 0, int(wants)) if wants.isdigit() else None
+        notes = [tensor_account(run, x, run.name_or_empty("input"))] if x is not None else [f"its input is {shape_text(sizes)}"] if sizes else []
+        fixes = [rebuilt(run, cause, who, "num_features", int(gets))] if gets.isdigit() and not told.get("groups") else []
+        if told.get("groups"):
+            return run.diagnosis(self, f"{gets} channels are no multiple of num_groups={wants}", None, notes=notes)
+        return run.diagnosis(self, f"{who} is built for {wants} channels but gets {gets}", cause, f"is built for {wants}", notes=notes, fixes=fixes, confidence=Confidence.POSSIBLE)
 
     def _unlike(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> int:
         """The last dimension that is not as wanted."""

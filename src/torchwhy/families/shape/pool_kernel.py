@@ -34,6 +34,7 @@ from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import callee
 from ...reason.shrinking import Shrinking, shrinking, window_of
+from ...reason.texts import called_in_line
 from ...reason.wording import code, place, shape_text
 
 
@@ -59,8 +60,9 @@ class PoolKernel(Family):
         x = run.tensor("input", "self")
         who = f"{named(run, run.layer)}" if run.layer is not None else code(run.sources.segment(run.raised) or (run.op.name if run.op else "the call"))
         if x is None or x.shape is None:
-            has = told.get("input") or told.get("padded") or told.get("has") or "?"
-            return run.diagnosis(self, f"the window is larger than its input of {has}", None)
+            has, kernel = told.get("input") or told.get("padded") or told.get("has") or "?", told.get("kernel") or told.get("wants") or told.get("pads")
+            what = f"a window of {kernel}" if kernel else "the window"
+            return run.diagnosis(self, f"{called_in_line(run) or 'the layer'}: {what} is larger than its input of {has}", None)
         window, axis, count = self._window(run, x, told)
         dim = x.rank - count + axis if "unfolded" not in told else int(told["unfolded"])
         size = x.shape[dim]

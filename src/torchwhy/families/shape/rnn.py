@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Diagnosis, Evidence, Fix, ModuleFacts, Span, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import base_kind
@@ -32,6 +32,7 @@ from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sizes import size_expression
+from ...reason.texts import built_in_text, called_in_line, rebuilt
 from ...reason.wording import code, listed, shape_text
 
 _KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
@@ -70,16 +71,17 @@ class Rnn(Family):
             return self._packed(run, layer)
         if told.get("takes") and told.get("which") != "hidden":
             return self._rank(run, layer, told["takes"], int(told["rank"]))
-        if layer is None and not told:
-            return None
         return self._state(run, layer, told)
 
     # ── the input ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _input(self, run: Reading, layer: ModuleFacts | None, wants: int, gets: int) -> Diagnosis:
-        headline = f"{named(run, layer) if layer else 'the recurrent layer'} is built for input_size={wants} but gets {gets} features"
+        who = named(run, layer) if layer else called_in_line(run) or "the recurrent layer"
+        headline = f"{who} is built for input_size={wants} but gets {gets} features"
         x = run.tensor("input")
         if layer is None or x is None or not x.shape:
-            return run.diagnosis(self, headline, None)
+            cause = built_in_text(run, _KINDS, "input_size", 0, wants)
+            return run.diagnosis(self, headline, cause, f"input_size is {wants}", fixes=[rebuilt(run, cause, who, "input_size", gets)],
+                                 confidence=Confidence.POSSIBLE)  # fmt: skip
         found = explain(run, Misfit(layer, "input_size", wants, x, x.rank - 1))
         axes = f"{layer.kind} reads {self._axes(layer)}" if x.rank == 3 else ""
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*found.notes, axes], fixes=found.fixes,
@@ -125,9 +127,9 @@ class Rnn(Family):
         states = self._states(run)
         part = min(int(told.get("part") or 0), max(0, len(states) - 1))
         name, state = states[part] if states else ("the state", None)
-        who = named(run, layer) if layer else "the recurrent layer"
+        who = named(run, layer) if layer else called_in_line(run) or "the recurrent layer"
         if layer is None or x is None or state is None or not x.shape or state.shape is None:
-            return run.diagnosis(self, f"{who} gets a state of another size than it takes", None, notes=[run.failure.message])
+            return self._told(run, who, told)
         notes = [tensor_account(run, x, run.name_or_empty("input")), f"the state {code(name)} is {shape_text(state.shape)}"]
         if told.get("attribute") or base_kind(layer) == "LSTM" and len(states) == 1:
             return self._kind_of_state(run, layer, name, state, notes)
@@ -153,6 +155,20 @@ class Rnn(Family):
             fixes.append(Fix(f"make {wanted[dim]} of it where it is made", edits.replace_text(written, self._formula(run, written, state.shape[dim], wanted[dim])),
                              changes="the state has another size"))  # fmt: skip
         return run.diagnosis(self, headline, made, f"makes {shape_text(state.shape)}", trail=run.trail(state, Size(dim)), notes=notes, fixes=fixes)
+
+    def _told(self, run: Reading, who: str, told: dict[str, str | None]) -> Diagnosis:
+        """From the message alone."""
+        headline, notes = f"{who} gets a state of another size than it takes", [run.failure.message]
+        if told.get("wanted") and told.get("given"):
+            wanted, given = ([int(n) for n in (told[key] or "").split(",")] for key in ("wanted", "given"))
+            headline = f"{who} takes a state of {shape_text(wanted)}, not {shape_text(given)}"
+            names = ("num_layers * directions", "batch", "hidden_size")
+            notes = [f"{name}: {a} is taken, {b} is given" for name, a, b in zip(names, wanted, given) if a != b]
+            if len(wanted) == 3 and wanted[1] != given[1]:
+                notes.append("the state is made for another batch: a smaller last batch, or an input [batch, time, features] without batch_first=True")
+        elif told.get("held"):
+            headline = f"{who} gets a batch of {told['batch']} but a state for {told['held']}"
+        return run.diagnosis(self, headline, None, notes=notes)
 
     def _batch(self, run: Reading, layer: ModuleFacts, x: TensorFacts, state: TensorFacts, headline: str, wanted: tuple[int, ...], notes: list[str]) -> Diagnosis:
         """The batch of the state is not the batch of the input: read along the wrong axis, or made for another batch."""

@@ -47,9 +47,20 @@ class Unpack(Family):
         run = reading(evidence)
         found = unpacking(run)
         if found is None:
-            return None
+            return self._told(run, match)
         told = {"shape": self._shape, "tensor": self._tensor, "scalar": self._scalar, "batch": self._batch, "packed": self._packed}
         return told[found.kind](run, found)
+
+    def _told(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        """From the text alone: a line that takes a `.shape` or `.size()` apart."""
+        text = (run.frame.code if run.frame is not None else "") or run.sources.line_text(run.raised.file, run.raised.line).strip()
+        asked = re.fullmatch(r"(?P<names>[\w, ()*]+?)\s*=\s*(?P<tensor>[\w.]+)\.(?:shape|size\(\))", text)
+        numbers = match.groupdict()
+        if asked is None or not numbers.get("wants") or run.failure.frames and run.frame is not None and run.frame.locals:
+            return None
+        has = f"has {numbers['gets']} dimensions" if numbers.get("gets") else "has more dimensions"
+        headline = f"{code(asked['tensor'])} {has} but {numbers['wants']} names take its shape"
+        return run.diagnosis(self, headline, None, notes=[f"{code(asked['names'])} takes {numbers['wants']} dimensions"])
 
     def _shape(self, run: Reading, found: Unpacking) -> Diagnosis | None:
         x = found.tensor
