@@ -1,118 +1,31 @@
-"""What a printed failure adds to a diagnosis: the calls of the traceback, what the lines around it say, and what a text can't tell."""
+"""A diagnosis before it has a family: what a helper of several answers found."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from ..family import Family
-from ..model import Confidence, Diagnosis, Evidence, Failure, Frame, Label
-from .wording import code, place
-
-_ABOUT = {
-    "shape": r"shape|size|crop|resize|channel|flatten|resolution|feature|dim\b|batch|length|hidden|class|vocab|embed|token|Linear|Conv",
-    "dtype": r"float16|bfloat16|bf16|fp16|float32|fp32|half|mixed|precision|dtype|amp|autocast|8bit|4bit|int64|long",
-    "device": r"cuda:\d|device|\bcpu\b|\bgpu\b|device_map|mps",
-    "memory": r"[GM]i?B\b|allocated|memory|batch|Killed|oom|shm|resident|rss|checkpoint shards|num_workers|free|Mem:",
-    "cuda": r"ssertion|label|class|vocab|ignore|unique|index|embed|capabilit|sm_\d|driver|version|cu\d{2,3}\b|nvidia|docker|GPU|\.so\b|LD_LIBRARY|toolkit|compat",
-    "dist": r"rank|world|port|nccl|gloo|timeout|torchrun|nnodes|nproc|master|rdzv|LISTEN|barrier|socket|find_unused",
-    "compile": r"recompil|reason|graph break|dynamo|inductor|triton|guard|dynamic|backend|compile",
-    "autograd": r"grad|detach|loss|backward|no_grad|inplace|in-place|graph|retain",
-    "data": r"worker|shm|pickle|lambda|collate|sample|dataset|spawn|fork|num_workers|ulimit",
-    "module": r"load|checkpoint|state_dict|key|weights|strict|model|class|version",
-    "numeric": r"nan|inf|loss|overflow|underflow|scale|lr",
-    "argument": r"argument|version|expected|got",
-}
-_MISSING = {
-    "shape": "where each size was decided, and what the tensors were on the way",
-    "dtype": "where each dtype was decided, and the tensors that met",
-    "device": "which tensor lies on which device, and where it was put there",
-    "memory": "which lines and modules hold the memory",
-    "cuda": "the values that the kernel saw, and the call that started it",
-    "autograd": "the graph, and who cut it or wrote to its tensors",
-    "data": "the sample that was asked for",
-    "module": "the modules and where they were built",
-    "dist": "what the other processes did at the same time, unless they printed it",
-    "compile": "what the compiler saw of the values",
-}
-_TRAIL, _QUOTES = 5, 4
-_STOP = frozenset("self torch file line traceback most recent call last error with from import return forward module python packages site the and for runtimeerror".split())
+from ..model import Confidence, Diagnosis, Fix, Label, Span
+from .reading import Cause, Reading
 
 
-def told(diagnosis: Diagnosis, evidence: Evidence, family: Family | None = None) -> Diagnosis:
-    """The diagnosis with what only a text can add. Says nothing that the text does not hold."""
-    failure = _of(diagnosis, evidence.failure)
-    if failure is None:
-        return diagnosis
-    group = diagnosis.family.partition(".")[0]
-    notes = [*diagnosis.notes, *_words(diagnosis, failure), *_inner_call(failure)]
-    notes += [f"the text also says: {code_long(line)}" for line in quotes(evidence, failure, diagnosis)]
-    if not evidence.sources and group in _MISSING:
-        notes.append(f"read from the text alone, which does not tell {_MISSING[group]}; `torchwhy run` records it")
-    trail = diagnosis.trail if len(diagnosis.trail) > 1 else _trail(failure) or diagnosis.trail
-    return replace(diagnosis, notes=tuple(dict.fromkeys(notes)), trail=trail, confidence=_sure(diagnosis, failure))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The parts of a diagnosis; no cause: the raising line is blamed, as possible."""
+
+    headline: str
+    cause: Cause | Span | None
+    because: str = ""
+    notes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    trail: tuple[Label, ...] = ()
+    confidence: Confidence = Confidence.LIKELY
 
 
-def code_long(text: str) -> str:
-    """A line of the log as inline code, up to 200 characters."""
-    flat = " ".join(text.replace("`", "'").split())
-    return f"`{flat if len(flat) <= 200 else flat[:150] + ' … ' + flat[-40:]}`"
-
-
-def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[str]:
-    """The lines around the failure that speak of the same numbers, names and things."""
-    about = re.compile(_ABOUT.get(diagnosis.family.partition(".")[0], r"$^"), re.IGNORECASE)
-    said = "\n".join([failure.message[:3000], diagnosis.headline, *(f.code for f in failure.user_frames[-2:])])
-    numbers = set(re.findall(r"(?<![\w.])\d{2,}(?:\.\d+)?", said))
-    names = {n.lower() for n in re.findall(r"[A-Za-z_]\w{3,}", said)} - _STOP
-    common = Counter(name for line in evidence.context for name in set(re.findall(r"[a-z_]\w{3,}", line.lower())))
-    scored: list[tuple[float, int, str]] = []
-    for number, line in enumerate(evidence.context):
-        if line[:200] in failure.message or len(line) < 4 or re.match(r'^[\W_]+$|File "|Traceback \(|return |raise |self = ', line):
-            continue
-        words = set(re.findall(r"[a-z_]\w{3,}", line.lower()))
-        score = 1.5 * len(numbers & set(re.findall(r"(?<![\w.])\d{2,}(?:\.\d+)?", line)))
-        score += sum(1.0 / common[w] ** 0.5 for w in words & names)
-        score += min(3.0, 1.2 * len({m.lower() for m in about.findall(line)}))
-        if score >= 1.2:
-            scored.append((score, number, line))
-    best = sorted(scored, reverse=True)[:_QUOTES]
-    return [line for _, _, line in sorted(best, key=lambda item: item[1])]
-
-
-def _of(diagnosis: Diagnosis, failure: Failure | None) -> Failure | None:
-    """The exception of the chain that the diagnosis is of."""
-    last = diagnosis.trail[-1].span if diagnosis.trail else diagnosis.cause.span
-    first = failure
-    while failure is not None:
-        if failure.raised_at == last:
-            return failure
-        failure = failure.caused_by
-    return first
-
-
-def _words(diagnosis: Diagnosis, failure: Failure) -> list[str]:
-    """The error's own first line, where the diagnosis does not hold all of its numbers and names already."""
-    lines = [line.strip() for line in failure.message.splitlines() if line.strip()]
-    said = " ".join((diagnosis.headline, *diagnosis.notes))
-    return [f"the error says: {code_long(lines[0])}"] if lines and lines[0] not in said else []
-
-
-def _inner_call(failure: Failure) -> list[str]:
-    """The package between the program and torch that made the failing call."""
-    inner: Frame | None = None
-    for frame in failure.frames:
-        inner = None if frame.origin == "user" else frame if frame.origin == "library" and frame.code else inner
-    return [f"the call was made in a package, at {place(inner.span)}: {code_long(inner.code)}"] if inner is not None else []
-
-
-def _trail(failure: Failure) -> tuple[Label, ...]:
-    frames: Sequence[Frame] = [f for f in failure.user_frames][-_TRAIL:]
-    return tuple(Label(f.span, "raised here" if f is frames[-1] else "") for f in frames)
-
-
-def _sure(diagnosis: Diagnosis, failure: Failure) -> Confidence:
-    """An error without any traceback, or without its place, is never certain."""
-    return Confidence.LIKELY if diagnosis.confidence is Confidence.CERTAIN and not failure.frames else diagnosis.confidence
+def tell(run: Reading, family: Family, told: Told | None) -> Diagnosis | None:
+    """The diagnosis of a family, or None."""
+    if told is None:
+        return None
+    return run.diagnosis(
+        family, told.headline, told.cause, told.because, trail=told.trail, notes=told.notes, fixes=told.fixes, confidence=told.confidence
+    )
