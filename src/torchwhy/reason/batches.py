@@ -50,10 +50,10 @@ def _around(history: History, module: ModuleFacts | None) -> Iterator[ModuleFact
 
 
 def last_batch(evidence: Evidence, *sizes: int) -> LoaderFacts | None:
-    """The loader whose newest batch is smaller than its `batch_size`, where the sizes are these two."""
+    """The loader whose newest batch is smaller than its `batch_size`, where the sizes are these two, or the smaller alone."""
     for loader in evidence.loaders:
         rows = len(loader.indices) if loader.indices else None
-        if rows is not None and loader.batch_size and rows < loader.batch_size and set(sizes) == {rows, loader.batch_size}:
+        if rows is not None and loader.batch_size and rows < loader.batch_size and rows in sizes and {*sizes} <= {rows, loader.batch_size}:
             return loader
     return None
 

@@ -1,7 +1,8 @@
 """Which side of a conflict to blame: decided here, once, for all families.
 
 The rules, first that applies:
- 1. *news*: the side whose value is not what it was in the earlier calls of the same op, while the other side's is (a last batch, a second phase)
+ 1. *news*: the side whose value is not what it was in the earlier calls of the same op, while the other side's is (a last
+    batch, a second phase)
  2. *odd one out*: of three or more, the one that differs from the rest, when the rest agree
  3. for dtype, device and the like, *what was converted*: a side that the program converted on purpose or by a mode (cast, move, transpose,
     detach) before one that nothing touched; then *data before weights*: a layer's parameter is blamed only where it was converted

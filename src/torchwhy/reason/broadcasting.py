@@ -93,7 +93,7 @@ def placements(small: Shape, large: Shape) -> tuple[tuple[int, ...], ...]:
 
 
 def lost_rank(evidence: Evidence, tensor: TensorFacts, before: int | None = None) -> OpRecord | None:
-    """The op by which the tensor has the dimensions it has: a reduction or an index that dropped one, a look-up that took the index's shape.
+    """The op by which the tensor has the dimensions it has: one that dropped a dimension, or a look-up that took the index's shape.
 
     None where it had them from the start, or where layers came between.
     """

@@ -37,7 +37,10 @@ class Conflict:
 
 
 def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_blame: int | None = None) -> Conflict:
-    """The conflict of these operands: the name, the tensor and the dimension in which it meets the others. `to_blame`: the side, where the op itself says it."""
+    """The conflict of these operands: the name, the tensor and the dimension in which it meets the others.
+
+    `to_blame`: the side, where the op itself says it.
+    """
     sides = [side(run.evidence, name, tensor, Size(dim), run.before) for name, tensor, dim in operands]
     blamed = blame(run.evidence, run.op, sides, Size(operands[0][2]))
     if to_blame is not None and blamed.reason not in ("news", "odd"):
@@ -51,8 +54,8 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
 def cause_of(run: Reading, blamed: Blame) -> Cause:
     """The literal or expression behind the blamed size.
 
-    Where a block's branch came back with another size and the line that built its layer also builds fitting ones, that line is blamed: its arguments
-    are right elsewhere.
+    Where a block's branch came back with another size and the line that built its layer also builds fitting ones, that line is blamed:
+    its arguments are right elsewhere.
     """
     decision = blamed.side.decision
     if blamed.reason == "branch" and decision.how == "module" and decision.module is not None and decision.module.built:
@@ -84,7 +87,8 @@ def told(run: Reading, one: Side) -> str:
             layer,
             *(n for n in ("kernel_size", "stride", "padding", "scale_factor", "size") if value_text(layer.setting(n)) not in ("?", "None")),
         )
-        return f"{start}: {named(run, layer)}, {shown} built at {place(layer.built[0])}, makes {shape_text(decision.tensor.shape)} of {shape_text(decision.before.shape)}"
+        made = f"makes {shape_text(decision.tensor.shape)} of {shape_text(decision.before.shape)}"
+        return f"{start}: {named(run, layer)}, {shown} built at {place(layer.built[0])}, {made}"
     where = size_account(run, one.tensor, one.what.dim if isinstance(one.what, Size) else 0, decision)
     return f"{start}; its {where}" if where else f"{start}, as it came in"
 
@@ -111,7 +115,10 @@ def size_fixes(run: Reading, found: Conflict) -> list[Fix]:
 # ── the batch dimension ───────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True)
 class BatchChange:
-    """The op at which a side's first dimension ceased to be the batch; `layer`: the one built without batch_first that took the batch for time."""
+    """The op at which a side's first dimension ceased to be the batch.
+
+    `layer`: the one built without batch_first that took the batch for time.
+    """
 
     name: str
     tensor: TensorFacts
@@ -143,10 +150,12 @@ def batch_change_told(run: Reading, change: BatchChange) -> str:
             f"; {text} ({place(change.op.span)}) then has {shape_text(change.after.shape)}" if change.op.module != change.layer.id else ""
         )
         return (
-            f"{named(run, change.layer)} ({change.layer.kind}) is built without batch_first at {place(change.span)}: it reads {shape_text(size)}"
+            f"{named(run, change.layer)} ({change.layer.kind}) is built without batch_first at {place(change.span)}:"
+            f" it reads {shape_text(size)}"
             f" as {(size or (0,))[0]} time steps of a batch of {(size or (0, 0))[1]}{made}"
         )
-    return f"{text} ({place(change.op.span)}) makes {shape_text(change.after.shape)} of {shape_text(size)}: the batch of {(size or (0,))[0]} is gone"
+    made = f"{text} ({place(change.op.span)}) makes {shape_text(change.after.shape)} of {shape_text(size)}"
+    return f"{made}: the batch of {(size or (0,))[0]} is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,8 @@ class Rounded:
 
     def told(self, run: Reading) -> str:
         which = named(run, self.layer) if self.layer is not None else code(self.op.name)
-        return f"{self.large} is an odd size: {which} ({place(self.op.span)}) makes {self.small} of it, and twice {self.small} is {2 * self.small}"
+        halved = f"{which} ({place(self.op.span)}) makes {self.small} of it"
+        return f"{self.large} is an odd size: {halved}, and twice {self.small} is {2 * self.small}"
 
 
 def rounded(run: Reading, tensor: TensorFacts, dim: int) -> Rounded | None:

@@ -20,7 +20,7 @@ _HOLDS = ("tensor", "as_tensor", "from_numpy", "asarray", "LongTensor", "Tensor"
 _ARRAYS = ("from_numpy", "as_tensor", "asarray")
 _PROMISES = ("arange", "randperm")
 _FILLS = ("full", "full_like", "new_full")
-_COMPUTES = frozenset("matmul mm bmm linear conv1d conv2d embedding einsum addmm rmatmul cross_entropy layer_norm".split())
+_COMPUTES = ("matmul", "mm", "bmm", "linear", "conv1d", "conv2d", "embedding", "einsum", "addmm", "rmatmul", "layer_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def outlier(tensor: TensorFacts | None, limit: int, lowest: int = 0) -> Outlier 
 def position_told(run: Reading, found: Outlier, name: str) -> str:
     """`ids[1, 2]` holds 24, with the sample of the dataset that this row is, where a loader tells it."""
     index = "[" + ", ".join(map(str, found.at)) + "]" if found.at else ""
-    told = f"{code(name + index if name.isidentifier() else name)}{'' if name.isidentifier() or not index else ' at ' + index} is {found.value}"
+    place_told = code(name + index) if name.isidentifier() else f"{code(name)} at {index}" if index else code(name)
+    told = f"{place_told} is {found.value}"
     loader = loader_of(run, found.tensor)
     if loader is None or not found.at or loader.indices is None:
         return told
@@ -144,8 +145,8 @@ def counts(origin: Origin) -> bool:
 
 
 def index_cause(run: Reading, table: str, x: TensorFacts, dim: int, index: TensorFacts) -> tuple[Cause, str]:
-    """Which of the two to blame for an index beyond `x`: what promised its size, where that is a layer or a tensor made for it; else what made the
-    indices, also where they were counted out for another tensor or are no indices at all."""
+    """Which of the two to blame for an index beyond `x`: what promised its size, where that is a layer or a tensor made for it; else what
+    made the indices, also where they were counted out for another tensor or are no indices at all."""
     size = (x.shape or (0,))[dim]
     found, here = outlier(index, size, -size), side(run.evidence, table, x, Size(dim), run.before)
     made = maker(run, found or index)
@@ -160,7 +161,9 @@ def beyond_told(found: Outlier) -> str:
     """What the value itself says of its origin."""
     if found.value >= 2**32:
         low = found.value % 2**32
-        return f"{found.value} is {found.value >> 32} · 2**32 + {low}: two int32 numbers read as one int64, as when a file is read with another dtype"
+        parts = f"{found.value} is {found.value >> 32} · 2**32 + {low}"
+        return f"{parts}: two int32 numbers read as one int64, as when a file is read with another dtype"
     if found.value == found.limit:
-        return f"{found.value} is one beyond the last, {found.limit - 1}: numbers that start at 1 need `- 1`, a largest number is one less than a count"
+        beyond = f"{found.value} is one beyond the last, {found.limit - 1}"
+        return f"{beyond}: numbers that start at 1 need `- 1`, a largest number is one less than a count"
     return ""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import OpRecord, Span
+from ..model import OpRecord
 from .history import spread
 from .provenance import Size
 from .reading import Cause, Reading
@@ -24,6 +24,8 @@ class Element:
     expression: Expression | None = None
     asked: bool = False
     cause: Cause | None = None
+    quotient: tuple[int, int] | None = None
+    """Dividend and divisor, where it is a quotient that leaves a remainder."""
 
     @property
     def name(self) -> str:
@@ -47,27 +49,32 @@ def elements(run: Reading, op: OpRecord, shape: Sequence[int]) -> tuple[Element,
             continue
         asked = tensor_size(run.evidence, op, expression, size) is not None
         cause = run.expression_origins(expression.span, op.where, size)
-        found.append(Element(place, size, expression, asked, divisor(run, cause)))
+        found.append(Element(place, size, expression, asked, *divisor(run, cause)))
     return tuple(found)
 
 
-def divisor(run: Reading, cause: Cause) -> Cause:
-    """Where a size is a quotient that leaves a remainder (`dim // heads`): what decided the divisor; else the cause itself."""
+def divisor(run: Reading, cause: Cause) -> tuple[Cause, tuple[int, int] | None]:
+    """For a quotient that leaves a remainder (`dim // heads`): what decided the divisor, and both numbers; else the cause itself."""
     last = cause.origins[-1] if cause.origins else None
     node = run.sources.node_at(last.span) if last is not None else None
     source = run.sources.file(cause.span.file)
     if last is None or source is None or not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv)):
-        return cause
+        return cause, None
     parts = [run.expression_origins(source.span(side), (last.span,)) for side in (node.left, node.right)]
-    values = [p.origins[-1].value if p.origins else None for p in parts]
-    if all(isinstance(v, int) for v in values) and values[1] and values[0] % values[1]:
-        return Cause(parts[1].span, (*cause.origins, *parts[1].origins[1:])) if len(parts[1].origins) > 1 else cause
-    return cause
+    dividend, by = (p.origins[-1].value if p.origins else None for p in parts)
+    if isinstance(dividend, int) and isinstance(by, int) and by and dividend % by:
+        return Cause(parts[1].span, (*cause.origins, *parts[1].origins[1:])) if len(parts[1].origins) > 1 else cause, (dividend, by)
+    return cause, None
 
 
-def doubtful(run: Reading, shape: Sequence[int], found: Sequence[Element], numel: int, news: int | None = None) -> Element | None:
-    """The one size that can't be right: it alone came from the program's text, or the others give it another value."""
-    free = [e for e in found if e.size not in (-1, 1) and not e.asked]
+def doubtful(source: Sequence[int], shape: Sequence[int], found: Sequence[Element]) -> Element | None:
+    """The one size that can't be right: with that of the viewed tensor (of shape `source`) at its place all would fit, or it alone came
+    from the program's text, or the others give it another value."""
+    numel, written = math.prod(source), [e for e in found if e.size != -1 and not e.asked]
+    same = [e for e in written if e.place < len(source) and e.size != source[e.place] == fitting(shape, e.place, numel)]
+    if len(same) == 1:
+        return same[0]
+    free = [e for e in written if e.size != 1]
     if len(free) == 1:
         return free[0]
     wrong = [e for e in free if (right := fitting(shape, e.place, numel)) is not None and right != e.size]
@@ -96,5 +103,6 @@ def data_cause(run: Reading, op: OpRecord, dim: int) -> Cause | None:
     return run.cause(decision, (op.inputs[0].shape or ())[dim]) if decision.how in ("created", "op", "module") else None
 
 
-def call_span(op: OpRecord, fallback: Span) -> Span:
-    return op.span if op.span is not None else fallback
+def nearest_divisor(number: int, wanted: int) -> int:
+    """The divisor of a number that lies nearest."""
+    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: (abs(d - wanted), -d))

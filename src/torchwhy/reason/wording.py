@@ -1,15 +1,38 @@
 """How facts are put into words: the same everywhere."""
+
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from ..model import Items, ModuleFacts, Plain, Span, TensorFacts, Value
 
-_TORCH_NAMES = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32", "Short": "int16",
-                "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128", "c10::Half": "float16",
-                "c10::BFloat16": "bfloat16", "float": "float32", "double": "float64", "long": "int64", "long int": "int64", "int": "int32", "bool": "bool",
-                "signed char": "int8", "unsigned char": "uint8", "short": "int16"}
+_TORCH_NAMES = {
+    "Float": "float32",
+    "Double": "float64",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
+    "c10::Half": "float16",
+    "c10::BFloat16": "bfloat16",
+    "float": "float32",
+    "double": "float64",
+    "long": "int64",
+    "long int": "int64",
+    "int": "int32",
+    "bool": "bool",
+    "signed char": "int8",
+    "unsigned char": "uint8",
+    "short": "int16",
+}
 
 
 def dtype_name(text: str) -> str:
@@ -68,6 +91,11 @@ def ordinal(number: int) -> str:
     """`1st`, `2nd`, `3rd`, `11th`."""
     suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
+
+
+def grouped(expression: str) -> str:
+    """The expression, in parentheses where a method or an index behind it would bind to a part of it only."""
+    return expression if re.fullmatch(r"[\w.]+(\([^()]*\)|\[[^][]*\])?", expression) else f"({expression})"
 
 
 def first_fitting(*texts: str, limit: int = 80) -> str:

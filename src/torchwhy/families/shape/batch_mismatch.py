@@ -6,31 +6,31 @@ Erroneous code (TW0111):
 
 Why: a loss pairs each prediction with its target, so both need the same first dimension. It gets lost by a `view(-1, n)` whose `n` is not
 the number of features of one sample, by a layer built without `batch_first=True` that takes the batch for time steps, by a reduction over
-the wrong dimension, or when something was made once with `batch_size` rows and the last batch of an epoch is smaller.
+the wrong dimension, or by a `squeeze()` that drops a batch of one; two views in one batch double it.
 
-Fix: keep the batch dimension by name: `x.flatten(1)` instead of `x.view(-1, n)`, `x.size(0)` instead of a stored batch size; or leave the
-last, smaller batch out with `drop_last=True`.
+Fix: keep the batch dimension: `x.flatten(1)` instead of `x.view(-1, n)`, `squeeze(1)` instead of `squeeze()`, `batch_first=True` in the
+layer.
 
-Messages: `Expected input batch_size (16) to match target batch_size (4).` · `Size mismatch between tensors` (TensorDataset); on a last
-batch also `The size of tensor a (4) must match the size of tensor b (16) at non-singleton dimension 0`.
+Messages: `Expected input batch_size (16) to match target batch_size (4).` · `size mismatch (got input: [4], target: [1])` · `Size mismatch
+between tensors` (TensorDataset); from a loss on numbers also `The size of tensor a (30) must match the size of tensor b (8) at
+non-singleton dimension 0`.
 
-Not to be confused with: `shape.loss-target`, where the batch agrees and the shape of the targets does not fit the loss.
+Not to be confused with: `shape.loss-target`, where the batch agrees and the shape of the targets does not fit the loss; `data.last-batch`,
+where something was made for full batches and the last one is smaller.
 """
 
 from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
-from ...model import Diagnosis, Evidence, Fix, Label, LoaderFacts, TensorFacts, tensors_in
+from ...family import Example, Family, NearMiss, Trigger
+from ...model import Diagnosis, Evidence, Fix, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import tensor_account
-from ...reason.batches import kept_from_before, last_batch
-from ...reason.blame import side
 from ...reason.conflict import BatchChange, batch_change, batch_change_told, conflict
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
-from ...reason.wording import code, first_fitting, place, plural, shape_text, tensor_text
+from ...reason.wording import code, first_fitting, shape_text
 
 Named = tuple[str, TensorFacts]
 _LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "gaussian_nll_loss", "poisson_nll_loss", "soft_margin_loss")
@@ -64,9 +64,6 @@ class BatchMismatch(Family):
         changes = [c for c in (batch_change(run, left, x, n), batch_change(run, right, y, m)) if c is not None and c.span is not None]
         if changes and (not is_broadcast or run.op is not None and run.op.name in _LOSSES):
             return self._changed(run, headline, max(changes, key=lambda c: (c.layer is not None, c.op.index)), notes)
-        loader = last_batch(evidence, m, n)
-        if loader is not None and (answer := self._last(run, headline, loader, pair, notes)) is not None:
-            return answer
         if is_broadcast:
             return None
         found = conflict(run, [(left, x, 0), (right, y, 0)])
@@ -95,42 +92,6 @@ class BatchMismatch(Family):
                 names = written[:2] if len(written) >= 2 else ["the predictions", "the targets"]
                 return [(name, t) for name, t in zip(names, (x, y)) if t.shape]
         return []
-
-    def _last(self, run: Reading, headline: str, loader: LoaderFacts, pair: tuple[Named, Named], notes: list[str]) -> Diagnosis | None:
-        """What was made for a whole batch meets the smaller last one."""
-        rows, size = len(loader.indices or ()), loader.batch_size or 0
-        name, tensor = next(n for n in pair if (n[1].shape or ())[0] == size)
-        fresh = next(n for n in pair if n[0] != name or n[1] is not tensor)
-        decision = side(run.evidence, name, tensor, Size(0), run.before).decision
-        op = kept_from_before(run.evidence, decision)
-        if op is None or op.span is None:
-            return None
-        span = op.span
-        notes.append(
-            f"the last batch of {loader.dataset} ({plural(loader.length or 0, 'sample')}, batch_size={size}, built at {place(loader.built[0] if loader.built else None)})"
-            f" has only {rows} rows; {code(name)} was made for {size} at {place(span)}"
-        )
-        leave_out = edits.set_keyword(run.sources, loader.built[0], "drop_last", "True") if loader.built else ()
-        fixes = [
-            Fix(
-                f"make it as long as the batch that came, `{fresh[0]}.size(0)`, instead of {size}"
-                if fresh[0].isidentifier()
-                else f"make it as long as the batch that came, not {size}"
-            ),
-            Fix(
-                "leave the smaller last batch out: drop_last=True",
-                leave_out,
-                changes=f"the last {plural(rows, 'sample')} of an epoch are not used",
-            ),
-        ]
-        trail = [
-            Label(span, tensor_text(op.outputs[0]) if op.outputs else f"{size} rows"),
-            Label(run.raised, "raised here"),
-        ]
-        fixes.sort(key=lambda f: not f.edits)
-        return run.diagnosis(
-            self, headline, span, f"made for a batch of {size}, the last one has {rows}", trail=trail, notes=notes, fixes=fixes
-        )
 
     def _changed(self, run: Reading, headline: str, change: BatchChange, notes: list[str]) -> Diagnosis:
         notes = [batch_change_told(run, change), *notes]
@@ -161,3 +122,108 @@ class BatchMismatch(Family):
         written = [code(e.text) for e in run.sources.arguments(run.raised)][:2]
         note = f"the failing call gets {' and '.join(written)}" if written else ""
         return run.diagnosis(self, headline, None, "the two batches meet here", notes=[note])
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c1 = nn.Conv2d(3, 8, 3, padding=1)
+        self.c2 = nn.Conv2d(8, 16, 3, padding=1)
+        self.out = nn.Linear(16 * 8 * 8, 10)
+
+    def forward(self, x):
+        x = F.relu(self.c1(x))
+        x = F.max_pool2d(F.relu(self.c2(x)), 2)
+        x = x.view(-1, 16 * 8 * 8)  #~ cause
+        return self.out(x)
+
+
+net = Net()
+images, labels = torch.rand(4, 3, 32, 32), torch.randint(0, 10, (4,))
+loss = F.cross_entropy(net(images), labels)
+loss.backward()
+""",
+            },
+            says=(
+                "16 rows",
+                "4",
+                "x.view(-1, 16 * 8 * 8)",
+                "[4, 16, 16, 16]",
+            ),
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from model import Tagger
+
+torch.manual_seed(0)
+data = TensorDataset(torch.rand(24, 15, 5), torch.randint(0, 3, (24,)))
+net = Tagger(5, 3)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for x, y in DataLoader(data, batch_size=6):
+    loss = nn.functional.cross_entropy(net(x), y)
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+""",
+                "model.py": """\
+from torch import nn
+
+
+class Tagger(nn.Module):
+    def __init__(self, features, classes, hidden=12):
+        super().__init__()
+        self.encoder = nn.LSTM(features, hidden)  #~ cause
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        out, (h, c) = self.encoder(x)
+        return self.head(h[-1])
+""",
+            },
+            says=(
+                "net.encoder",
+                "batch_first",
+                "15",
+                "6",
+            ),
+            becomes="self.encoder = nn.LSTM(features, hidden, batch_first=True)",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+net = nn.Linear(6, 3)
+for x, y in DataLoader(TensorDataset(torch.rand(20, 6), torch.randint(0, 3, (20,))), batch_size=8):
+    nn.functional.cross_entropy(net(x), y).backward()
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+nn.functional.cross_entropy(nn.Linear(6, 3)(torch.rand(4, 6)), torch.zeros(4, 1, dtype=torch.long))
+"""
+            },
+            belongs_to="shape.loss-target",
+        ),
+    )

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason import edits
 from ...reason.broadcasting import REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
 from ...reason.conflict import conflict, size_fixes
 from ...reason.reading import Reading, reading
-from ...reason.wording import code, first_fitting, place, shape_text, tensor_text
+from ...reason.wording import code, first_fitting, grouped, place, shape_text, tensor_text
 
 _SIZES = r"The size of tensor a \((?P<a>\d+)\) must match the size of tensor b \((?P<b>\d+)\) at non-singleton dimension (?P<dim>\d+)"
 
@@ -39,7 +39,8 @@ class Broadcast(Family):
     triggers = (
         Trigger(_SIZES),
         Trigger(
-            r"The expanded size of the tensor \((?P<a>\d+)\) must match the existing size \((?P<b>\d+)\) at non-singleton dimension (?P<dim>\d+)"
+            r"The expanded size of the tensor \((?P<a>\d+)\) must match the existing size \((?P<b>\d+)\)"
+            r" at non-singleton dimension (?P<dim>\d+)"
         ),
         Trigger(r"output with shape (?P<a>\[.*?\]) doesn't match the broadcast shape (?P<b>\[.*?\])"),
         Trigger(r"shape mismatch: .* of shape (?P<b>\[.*?\]),? cannot be broadcast to indexing result of shape (?P<a>\[.*?\])"),
@@ -77,7 +78,8 @@ class Broadcast(Family):
         at = operand.span if operand is not None else None
         span = op.span if op is not None and op.span is not None else at or run.raised
         notes = [
-            f"{code(lying.large[0])} is {tensor_text(lying.large[1])}, {code(name)} is {tensor_text(tensor)}; shapes are laid on each other from the right",
+            f"{code(lying.large[0])} is {tensor_text(lying.large[1])}, {code(name)} is {tensor_text(tensor)};"
+            " shapes are laid on each other from the right",
         ]
         fixes = []
         if op is not None and op.name in REDUCTIONS and op.span is not None:
@@ -91,7 +93,8 @@ class Broadcast(Family):
             if op is not None and op.span is not None:
                 notes.append(f"{code(run.sources.segment(op.span))} ({place(op.span)}) gave it the shape {shape_text(op.outputs[0].shape)}")
         notes.append(
-            f"with {code(name + lying.index)} (unsqueeze) it is {shape_text(lying.shape)} and broadcasts over {shape_text(lying.large[1].shape)}"
+            f"with {code(grouped(name) + lying.index)} (unsqueeze) it is {shape_text(lying.shape)}"
+            f" and broadcasts over {shape_text(lying.large[1].shape)}"
         )
         if at is not None:
             fixes.append(
@@ -120,3 +123,132 @@ class Broadcast(Family):
             headline = f"sizes {a} and {b} meet in dimension {match['dim']} and do not broadcast"
         note = f"the operands are {' and '.join(written)}" if written else ""
         return run.diagnosis(self, headline, None, "the two sizes meet here", notes=[note])
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.mix = nn.Conv2d(width, width, kernel_size=3)  #~ cause
+        self.act = nn.GELU()
+
+    def forward(self, x):
+        return x + self.act(self.mix(x))
+
+
+net = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), Residual(12), Residual(12))
+out = net(torch.rand(2, 3, 30, 30))
+print(out.shape)
+""",
+            },
+            says=(
+                "`x`",
+                "30",
+                "28",
+                "net.1.mix",
+                "padding",
+            ),
+            becomes="self.mix = nn.Conv2d(width, width, kernel_size=3, padding=1)",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from config import cfg
+from encoder import Encoder
+
+torch.manual_seed(0)
+model = Encoder(cfg)
+tokens = torch.randint(0, 100, (8, cfg.seq_len))
+print(model(tokens).shape)
+""",
+                "config.py": """\
+from dataclasses import dataclass
+
+
+@dataclass
+class Config:
+    dim: int = 32
+    seq_len: int = 64
+    max_len: int = 48  #~ cause
+
+
+cfg = Config()
+""",
+                "encoder.py": """\
+import torch
+from torch import nn
+
+
+class Encoder(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.tok = nn.Embedding(100, cfg.dim)
+        self.pos_table = nn.Parameter(torch.zeros(1, cfg.max_len, cfg.dim))
+        self.layer = nn.TransformerEncoderLayer(cfg.dim, 4, batch_first=True)
+
+    def forward(self, tokens):
+        x = self.tok(tokens)
+        x = x + self.pos_table
+        return self.layer(x)
+""",
+            },
+            says=(
+                "model.pos_table",
+                "48",
+                "64",
+                "max_len",
+            ),
+            becomes="max_len: int = 64",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+
+
+def unit_rows(table):
+    norms = table.norm(dim=1)  #~ cause
+    return table / norms
+
+
+rows = torch.rand(6, 10)
+print(unit_rows(rows).shape)
+""",
+            },
+            says=(
+                "`norms`",
+                "[6, 10]",
+                "keepdim",
+            ),
+            becomes="norms = table.norm(dim=1, keepdim=True)",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print((torch.rand(6, 1) * torch.rand(1, 4) - torch.rand(4)).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+nn.Linear(6, 2)(torch.rand(3, 5))
+"""
+            },
+            belongs_to="shape.linear",
+        ),
+    )

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
 from ...reason import edits
 from ...reason.accounts import tensor_account
@@ -104,7 +104,8 @@ class CatStack(Family):
         fixes = []
         if op is not None and op.span is not None:
             notes.append(
-                f"{code(run.sources.segment(op.span))} ({place(op.span)}) made {shape_text(op.outputs[0].shape)} of {shape_text(op.inputs[0].shape)}"
+                f"{code(run.sources.segment(op.span))} ({place(op.span)}) made {shape_text(op.outputs[0].shape)}"
+                f" of {shape_text(op.inputs[0].shape)}"
             )
             if op.name in REDUCTIONS:
                 fixes.append(Fix("keep the reduced dimension as 1", edits.set_keyword(run.sources, op.span, "keepdim", "True")))
@@ -122,7 +123,8 @@ class CatStack(Family):
     def _missing_dim(self, run: Reading, small: TensorFacts, large: TensorFacts) -> int | None:
         """Where a dimension of size 1 makes all but the joined dimension agree."""
         shape, wanted, dim = small.shape or (), large.shape or (), self._dim(run, [("", large)])
-        for at in [dim if dim is not None else -1, *range(len(shape) + 1)]:
+        places: list[int] = [dim if dim is not None else -1, *range(len(shape) + 1)]
+        for at in places:
             made = (*shape[:at], 1, *shape[at:]) if at >= 0 else ()
             if len(made) == len(wanted) and all(a == b for d, (a, b) in enumerate(zip(made, wanted)) if d != dim):
                 return at
@@ -202,13 +204,15 @@ class CatStack(Family):
         lists = run.operands[0].expression
         headline = f"the last of {len(shapes)} tensors in {code(lists or 'the list')} has {last[0]} rows, the others {first[0]}"
         notes = [
-            f"each is {shape_text(first)}, the last {shape_text(last)}: a last batch is smaller where the number of samples is not a multiple of {first[0]}",
+            f"each is {shape_text(first)}, the last {shape_text(last)}: a last batch is smaller where the number of samples is not a"
+            f" multiple of {first[0]}",
             "stack needs equal shapes; `torch.cat` joins them along the batch dimension",
         ]
         loader = next((m for m in run.evidence.loaders if m.batch_size == first[0]), None)
         if loader is not None:
             notes.append(
-                f"the loader built at {place(loader.built[0] if loader.built else None)} gives {loader.length} samples by {loader.batch_size}, without drop_last"
+                f"the loader built at {place(loader.built[0] if loader.built else None)} gives {loader.length} samples"
+                f" by {loader.batch_size}, without drop_last"
             )
         fix = Fix(
             "join the batches with torch.cat",
@@ -235,6 +239,92 @@ class CatStack(Family):
             notes=notes,
             fixes=[Fix(f"return early, or with zeros, where {code(listed)} is empty")],
         )
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+
+class ViT(nn.Module):
+    def __init__(self, dim=32):
+        super().__init__()
+        self.patch = nn.Conv2d(3, dim, 8, stride=8)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        return torch.cat([self.cls_token, tokens], dim=1)  #~ cause
+
+
+print(ViT()(torch.rand(8, 3, 32, 32)).shape)
+""",
+            },
+            says=(
+                "self.cls_token",
+                "tokens",
+                "expand",
+            ),
+            becomes="return torch.cat([self.cls_token.expand(tokens.size(0), -1, -1), tokens], dim=1)",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from encoder import TwoStreams
+
+net = TwoStreams()
+print(net(torch.rand(3, 1, 40), torch.rand(3, 2, 40)).shape)
+""",
+                "encoder.py": """\
+import torch
+from torch import nn
+
+
+class TwoStreams(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.audio = nn.Conv1d(1, 4, 5, padding=2)
+        self.motion = nn.Conv1d(2, 4, 5)  #~ cause
+
+    def forward(self, audio, motion):
+        return torch.cat([self.audio(audio), self.motion(motion)], dim=1)
+""",
+            },
+            says=(
+                "net.motion",
+                "36",
+                "40",
+                "padding",
+            ),
+            becomes="self.motion = nn.Conv1d(2, 4, 5, padding=2)",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.cat([torch.rand(2, 3), torch.rand(4, 3)]).shape, torch.stack([torch.rand(2)] * 3).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch.utils.data import DataLoader
+
+for batch in DataLoader([torch.rand(3), torch.rand(3), torch.rand(5), torch.rand(3)], batch_size=2):
+    print(batch.shape)
+"""
+            },
+            belongs_to="data.collate",
+        ),
+    )
 
 
 def number_of_items(run: Reading) -> int:

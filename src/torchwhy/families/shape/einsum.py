@@ -10,10 +10,10 @@ written for another order of dimensions, a tensor has not been split into heads,
 Fix: write the subscripts in the order of the dimensions (`'bi,ji->bj'` for a weight [out, in]), give the operand its missing dimension, or
 make the widths equal.
 
-Messages: `einsum(): the number of subscripts in the equation (4) does not match the number of dimensions (3) for operand 1 and no ellipsis
-was given` · `einsum(): subscript d has size 12 for operand 1 which does not broadcast with previously seen size 16` · `einsum(): operands do
-not broadcast with remapped shapes` · `einsum(): fewer operands were provided than specified in the equation` · `contracted dimensions need
-to match, but first has size 4 in dim 1 and second has size 6 in dim 0` (tensordot).
+Messages: `einsum(): the number of subscripts in the equation (4) does not match the number of dimensions (3) for operand 1 and no
+ellipsis was given` · `einsum(): subscript d has size 12 for operand 1 which does not broadcast with previously seen size 16` · `einsum():
+operands do not broadcast with remapped shapes` · `einsum(): fewer operands were provided than specified in the equation` · `contracted
+dimensions need to match, but first has size 4 in dim 1 and second has size 6 in dim 0` (tensordot).
 
 Not to be confused with: `shape.matmul`, a product written as `@`.
 """
@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from itertools import combinations
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, Plain, TensorFacts
 from ...reason import edits
 from ...reason.accounts import tensor_account
@@ -40,14 +40,17 @@ class Einsum(Family):
     title = "an einsum equation that does not go with its operands"
     triggers = (
         Trigger(
-            r"einsum\(\):? .*number of subscripts in the equation \((?P<letters>\d+)\).*dimensions \((?P<rank>\d+)\) for operand (?P<operand>\d+)"
+            r"einsum\(\):? .*number of subscripts in the equation \((?P<letters>\d+)\).*dimensions \((?P<rank>\d+)\)"
+            r" for operand (?P<operand>\d+)"
         ),
         Trigger(
-            r"einsum\(\):? .*subscript (?P<letter>\w) has size (?P<size>\d+) for operand (?P<operand>\d+) which does not broadcast with previously seen size"
+            r"einsum\(\):? .*subscript (?P<letter>\w) has size (?P<size>\d+) for operand (?P<operand>\d+)"
+            r" which does not broadcast with previously seen size"
         ),
         Trigger(r"einsum\(\):? (operands do not broadcast|.*operands were provided|.*subscript|.*ellipsis|invalid)|einsum\(\)"),
         Trigger(
-            r"contracted dimensions need to match, but first has size (?P<a>\d+) in dim (?P<da>-?\d+) and second has size (?P<b>\d+) in dim (?P<db>-?\d+)"
+            r"contracted dimensions need to match, but first has size (?P<a>\d+) in dim (?P<da>-?\d+)"
+            r" and second has size (?P<b>\d+) in dim (?P<db>-?\d+)"
         ),
         Trigger(r"[Ss]hape mismatch: objects cannot be aligned"),
     )
@@ -191,3 +194,64 @@ class Einsum(Family):
         )
         found = conflict(run, [(left, a, dims[0]), (right, b, dims[1])])
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=found.notes, fixes=size_fixes(run, found))
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+
+weight = torch.rand(5, 7)
+x = torch.rand(3, 7)
+print(torch.einsum("bi,ij->bj", x, weight))  #~ cause
+""",
+            },
+            says=(
+                "bi,ij->bj",
+                "`i` is 7",
+                "`weight`",
+            ),
+            becomes='print(torch.einsum("bi,ji->bj", x, weight))',
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+image_head = nn.Linear(30, 16)
+text_head = nn.Linear(20, 12)  #~ cause
+a = image_head(torch.rand(4, 30))
+b = text_head(torch.rand(4, 20))
+print(torch.einsum("id,jd->ij", a, b))
+""",
+            },
+            says=(
+                "`d` is 16",
+                "text_head",
+                "12",
+            ),
+            becomes="text_head = nn.Linear(20, 16)",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.einsum("ij,jk->ik", torch.rand(2, 3), torch.rand(3, 4)).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(2, 3) @ torch.rand(4, 5))
+"""
+            },
+            belongs_to="shape.matmul",
+        ),
+    )

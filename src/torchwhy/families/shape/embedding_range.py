@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, ModuleFacts
 from ...reason import edits
 from ...reason.accounts import setting_account
@@ -167,6 +167,101 @@ class EmbeddingRange(Family):
         return run.diagnosis(
             self, headline, None, "the index is looked up here", notes=[f"the indices are {written[0]}" if written else ""]
         )
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+corpus = "the cat sat on a mat the end".split()
+word2id = {w: i + 1 for i, w in enumerate(dict.fromkeys(corpus))}
+emb = nn.Embedding(len(word2id), 4)  #~ cause
+ids = torch.tensor([word2id[w] for w in corpus])
+print(emb(ids).shape)
+""",
+            },
+            says=(
+                "`emb`",
+                "7 rows",
+                "index 7",
+                "word2id",
+                "begin at 1",
+            ),
+            becomes="emb = nn.Embedding(len(word2id) + 1, 4)",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from data import encode, loader
+from model import Bag
+
+torch.manual_seed(0)
+model = Bag(vocab_size=20)  #~ cause
+for ids, y in loader(["a b c", "d e f", "x y z", "c b a"]):
+    model(ids).sum().backward()
+""",
+                "data.py": """\
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def encode(text):
+    return [ord(c) - ord("a") for c in text.split()]
+
+
+def loader(texts):
+    ids = torch.tensor([encode(t) for t in texts])
+    return DataLoader(TensorDataset(ids, torch.zeros(len(ids))), batch_size=2)
+""",
+                "model.py": """\
+from torch import nn
+
+
+class Bag(nn.Module):
+    def __init__(self, vocab_size, dim=8):
+        super().__init__()
+        self.tok = nn.Embedding(vocab_size, dim)
+        self.out = nn.Linear(dim, 1)
+
+    def forward(self, ids):
+        return self.out(self.tok(ids).mean(1))
+""",
+            },
+            says=(
+                "model.tok",
+                "20",
+                "25",
+                "vocab_size",
+                "sample 2",
+            ),
+            becomes="model = Bag(vocab_size=26)",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+print(nn.Embedding(5, 2, padding_idx=0)(torch.arange(5)).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(6, 4).index_select(0, torch.tensor([0, 7])))
+"""
+            },
+            belongs_to="shape.index-range",
+        ),
+    )
 
 
 def _words(name: str) -> set[str]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, OpRecord, TensorFacts
 from ...reason import edits
 from ...reason.accounts import size_account, tensor_account
@@ -41,10 +41,12 @@ class GatherScatter(Family):
     title = "an index that does not go with its gather or scatter"
     triggers = (
         Trigger(
-            r"[Ii]ndex tensor must have the same number of dimensions as|Index tensor must be (either )?empty or have same number of dimensions"
+            r"[Ii]ndex tensor must have the same number of dimensions as"
+            r"|Index tensor must be (either )?empty or have same number of dimensions"
         ),
         Trigger(
-            r"[Ee]xpected index (?P<index>\[.*?\]) to be (no larger|smaller) than self (?P<self>\[.*?\])( apart from dimension (?P<dim>\d+))?"
+            r"[Ee]xpected index (?P<index>\[.*?\]) to be (no larger|smaller) than self (?P<self>\[.*?\])"
+            r"( apart from dimension (?P<dim>\d+))?"
         ),
         Trigger(r"index (?P<value>-?\d+) is out of bounds for dimension (?P<dim>\d+) with size (?P<size>\d+)"),
         Trigger(r"Invalid index in (gather|scatter)|(index|source)_?(add|copy)?_?\(\): .*(same|dimension|size|elements)"),
@@ -71,8 +73,14 @@ class GatherScatter(Family):
             )
             low, high = (index.values.low, index.values.high) if index.values is not None else (None, None)
             cause, because = index_cause(run, table, x, dim, index)
-            notes = [position_told(run, found, name), f"{code(name)} runs from {low} to {high}; 0 to {size - 1} exist", maker_told(run, found, name), beyond_told(found),
-                     tensor_account(run, x, table), size_account(run, x, dim)]  # fmt: skip
+            notes = [
+                position_told(run, found, name),
+                f"{code(name)} runs from {low} to {high}; 0 to {size - 1} exist",
+                maker_told(run, found, name),
+                beyond_told(found),
+                tensor_account(run, x, table),
+                size_account(run, x, dim),
+            ]
             fixes = []
             if found.value < 2**31:
                 made = self._enlarge(run, cause, size, found.value + 1)
@@ -99,7 +107,7 @@ class GatherScatter(Family):
         span = dropped.span if dropped is not None and dropped.span is not None else run.span_of("index", "indices") or run.raised
         notes = [
             f"{tensor_account(run, x, run.name('input', 'self'))}: {plural(x.rank, 'dimension')}",
-            f"{tensor_account(run, index, name)}: {plural(index.rank, 'dimension')}; {op.name} needs as many as {code(run.name('input', 'self'))} has",
+            f"{tensor_account(run, index, name)}: {plural(index.rank, 'dimension')}; {op.name} needs as many as the tensor has",
         ]
         notes.append(size_account(run, x, dim))
         if dropped is not None and dropped.span is not None:
@@ -115,8 +123,9 @@ class GatherScatter(Family):
                 else ()
             )
             fixes.append(Fix(f"give the index dimension {dim}: {code(f'{name}.unsqueeze({dim})')}", made))
-        return run.diagnosis(self, headline, span, f"{plural(index.rank, 'dimension')} for {x.rank}", trail=run.trail(index, "rank"), notes=notes,
-                             fixes=fixes or [Fix(f"give the index {plural(x.rank, 'dimension')}")])  # fmt: skip
+        fixes = fixes or [Fix(f"give the index {plural(x.rank, 'dimension')}")]
+        because = f"{plural(index.rank, 'dimension')} for {x.rank}"
+        return run.diagnosis(self, headline, span, because, trail=run.trail(index, "rank"), notes=notes, fixes=fixes)
 
     def _sizes(self, run: Reading, op: OpRecord, headline: str, x: TensorFacts, index: TensorFacts, dim: int) -> Diagnosis | None:
         """The index is larger than the tensor, or than what is scattered, in a dimension of no choice."""
@@ -152,3 +161,77 @@ class GatherScatter(Family):
         written = [code(e.text) for e in run.sources.operands(run.raised)][:3]
         return run.diagnosis(self, "the index does not go with the tensor that it indexes", None, "the index is used here",
                              notes=[f"the operands are {', '.join(written)}" if written else ""])  # fmt: skip
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+from replay import sample
+
+q_net = nn.Linear(4, 3)
+states, actions = sample(6)
+chosen = torch.gather(q_net(states), 1, actions)  #~ cause
+print(chosen.shape)
+""",
+                "replay.py": """\
+import torch
+
+
+def sample(n):
+    return torch.rand(n, 4), torch.randint(0, 3, (n,))
+""",
+            },
+            says=(
+                "`actions`",
+                "[6, 3]",
+                "unsqueeze(1)",
+            ),
+            becomes="chosen = torch.gather(q_net(states), 1, actions.unsqueeze(1))",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+
+
+def aggregate(messages, target, num_nodes):
+    out = torch.zeros(num_nodes, messages.size(1))
+    return out.index_add(0, target, messages)
+
+
+edges = torch.tensor([[0, 1, 2, 5], [1, 2, 3, 0]])
+num_nodes = 5  #~ cause
+print(aggregate(torch.rand(4, 3), edges[0], num_nodes))
+""",
+            },
+            says=(
+                "`out`",
+                "num_nodes",
+                "5",
+            ),
+            becomes="num_nodes = 6",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(3, 4).gather(1, torch.tensor([[0], [3], [1]])))
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(3, 4)[torch.tensor([0, 3])])
+"""
+            },
+            belongs_to="shape.index-range",
+        ),
+    )

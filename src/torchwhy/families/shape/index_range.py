@@ -10,10 +10,10 @@ the batch dimension of a batch of one.
 
 Fix: bound the index by the tensor that it indexes, `range(x.size(0) - 1)`, or keep the dimension: `squeeze(1)`, `keepdim=True`.
 
-Messages: `index 10 is out of bounds for dimension 0 with size 10` · `Dimension out of range (expected to be in range of [-1, 0], but got 1)`
-· `too many indices for tensor of dimension 1` · `invalid index of a 0-dim tensor. Use tensor.item()` · `The shape of the mask [12] at index 0
-does not match the shape of the indexed tensor [10, 3] at index 0` · `selected index k out of range` · `Class values must be smaller than
-num_classes.`; before torch 0.4.1: `dimension out of range (expected to be in range of …`.
+Messages: `index 10 is out of bounds for dimension 0 with size 10` · `Dimension out of range (expected to be in range of [-1, 0], but got
+1)` · `too many indices for tensor of dimension 1` · `invalid index of a 0-dim tensor. Use tensor.item()` · `The shape of the mask [12] at
+index 0 does not match the shape of the indexed tensor [10, 3] at index 0` · `selected index k out of range` · `Class values must be
+smaller than num_classes.`; before torch 0.4.1: `dimension out of range (expected to be in range of …`.
 
 Not to be confused with: `shape.embedding-range`, the rows of an embedding; `shape.gather-scatter`, the index of a gather.
 """
@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
-from ...model import Diagnosis, Evidence, Fix, Label, LoaderFacts, OpRecord, TensorFacts, tensors_in
+from ...family import Example, Family, NearMiss, Trigger
+from ...model import Diagnosis, Evidence, Fix, Label, LoaderFacts, OpRecord, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import size_account, tensor_account
-from ...reason.broadcasting import REDUCTIONS, lost_rank
 from ...reason.conflict import conflict, size_fixes
+from ...reason.dropped import dropped
 from ...reason.history import number
+from ...reason.origins import origins
 from ...reason.provenance import Size
 from ...reason.ranges import beyond_told, index_cause, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
@@ -49,9 +50,7 @@ class IndexRange(Family):
         Trigger(r"index is out of bounds for dimension with size 0"),
         Trigger(r"[Dd]imension out of range \(expected to be in range of \[(?P<low>-?\d+), (?P<high>-?\d+)\], but got (?P<got>-?\d+)\)"),
         Trigger(r"too many indices for tensor of dimension (?P<rank>\d+)|invalid index of a 0-dim tensor"),
-        Trigger(
-            r"The shape of the mask (?P<mask>\[.*?\]) at index (?P<at>\d+) does not match the shape of the indexed tensor (?P<shape>\[.*?\])"
-        ),
+        Trigger(r"The shape of the mask (?P<mask>\[.*?\]) at index (?P<at>\d+) does not match the shape of the indexed tensor"),
         Trigger(r"selected (index|number) k out of range|k not in range for dimension"),
         Trigger(r"start \((?P<start>\d+)\) \+ length \((?P<length>\d+)\) exceeds dimension size \((?P<size>\d+)\)"),
         Trigger(r"Class values must be (smaller than num_classes|non-negative)"),
@@ -104,11 +103,7 @@ class IndexRange(Family):
                                  fixes=[Fix(f"treat the case that {code(name)} is empty")])  # fmt: skip
         written = run.sources.operands(run.raised, op.name)[1:]
         expression = written[dim] if dim < len(written) else written[0] if written else None
-        cause = (
-            run.expression_origins(expression.span, run.calls, int(value) if value else None)
-            if expression is not None
-            else Cause(run.raised)
-        )
+        cause = self._counted(run, expression.span, int(value) if value else None) if expression is not None else Cause(run.raised)
         last = cause.origins[-1] if cause.origins else None
         fixes = [Fix(f"bound the index by {code(f'{name}.size({dim})')}: at most {size - 1}")]
         if expression is not None:
@@ -130,6 +125,12 @@ class IndexRange(Family):
         )
         return run.diagnosis(self, headline, cause, because[:60], trail=run.trail(x, Size(dim)), notes=notes, fixes=fixes)
 
+    def _counted(self, run: Reading, span: Span, value: int | None) -> Cause:
+        """What decides an index: the loop that counts it, also where something is added to the count."""
+        chain = origins(run.sources, span, run.calls)
+        loop = next((n for n, o in enumerate(chain) if o.kind == "loop"), None)
+        return Cause(chain[loop].span, chain[: loop + 1]) if loop is not None else run.expression_origins(span, run.calls, value)
+
     def _promised(self, run: Reading, size: int) -> LoaderFacts | None:
         """A loader over a dataset of the program that tells more samples than the tensor has."""
         own = (m for m in run.evidence.loaders if m.dataset_defined is not None and m.length is not None)
@@ -139,11 +140,13 @@ class IndexRange(Family):
         assert loader.dataset_defined is not None
         given = length_return(run.sources, loader.dataset_defined, loader.dataset)
         notes.append(
-            f"{code(loader.dataset + '.__len__')} tells {loader.length} samples, `__getitem__` finds {size}; the loader asked for {size} and more"
+            f"{code(loader.dataset + '.__len__')} tells {loader.length} samples, `__getitem__` finds {size}; the loader asked for more"
         )
         fix = Fix(f"let `__len__` return {size}, the number of samples that there are")
-        return run.diagnosis(self, headline, given or loader.dataset_defined, f"promises {loader.length} samples, there are {size}", notes=notes, fixes=[fix],
-                             trail=[Label(given or loader.dataset_defined, f"{loader.length} samples"), Label(run.raised, "raised here")])  # fmt: skip
+        span = given or loader.dataset_defined
+        trail = [Label(span, f"{loader.length} samples"), Label(run.raised, "raised here")]
+        because = f"promises {loader.length} samples, there are {size}"
+        return run.diagnosis(self, headline, span, because, trail=trail, notes=notes, fixes=[fix])
 
     def _count(self, run: Reading, op: OpRecord, x: TensorFacts) -> Diagnosis:
         k, dim = number(op.argument("k")) or 0, number(op.argument("dim"))
@@ -189,8 +192,8 @@ class IndexRange(Family):
                     else "give more classes"
                 )
             ]
-            return run.diagnosis(self, headline, cause, f"values {low} to {high}" if cause is not origin else f"num_classes is {size}", notes=notes, fixes=fixes,
-                                 trail=run.trail(index, "values"))  # fmt: skip
+            because = f"values {low} to {high}" if cause is not origin else f"num_classes is {size}"
+            return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
         notes += [tensor_account(run, x, table), size_account(run, x, dim)]
         cause, because = index_cause(run, table, x, dim, index)
         fixes = [
@@ -257,50 +260,18 @@ class IndexRange(Family):
         if answer is not None:
             return answer
         notes = [tensor_account(run, x, name), *(size_account(run, x, d) for d in range(x.rank))]
-        return run.diagnosis(self, headline, run.op.span if run.op is not None else run.raised, f"{shape_text(x.shape)} has {plural(rank, 'dimension')}", notes=notes,
-                             fixes=[Fix(f"index {code(name)} in {plural(rank, 'dimension')} only")])  # fmt: skip
+        own = run.op.span if run.op is not None else None
+        fix = Fix(f"index {code(name)} in {plural(rank, 'dimension')} only")
+        return run.diagnosis(
+            self, headline, own or run.raised, f"{shape_text(x.shape)}: {plural(rank, 'dimension')}", notes=notes, fixes=[fix]
+        )
 
     def _dropped(self, run: Reading, headline: str, x: TensorFacts, name: str) -> Diagnosis | None:
         """The op that dropped the dimension, where there is one."""
-        op = lost_rank(run.evidence, x, run.before)
-        if op is None or op.span is None or op.name == "flatten" or not op.inputs or op.inputs[0].rank <= x.rank:
+        found = dropped(run, x, name)
+        if found is None:
             return None
-        before, after = op.inputs[0], op.outputs[0] if op.outputs else x
-        notes = [
-            f"{code(run.sources.segment(op.span))} ({place(op.span)}) makes {shape_text(after.shape)} of {shape_text(before.shape)}",
-            tensor_account(run, x, name),
-        ]
-        earlier = run.earlier_input(x)
-        if earlier is not None and earlier.rank > x.rank:
-            notes.append(f"in earlier calls {code(name)} was {shape_text(earlier.shape)}")
-        fixes = []
-        if op.name == "squeeze" and before.shape and before.shape[0] == 1:
-            notes.append("`squeeze()` without a dimension drops every dimension of size 1, the batch of one (a last batch) too")
-            keep = [d for d, s in enumerate(before.shape) if s == 1 and d > 0]
-            text = f"squeeze({keep[0]})" if len(keep) == 1 else "the dimensions to squeeze by number"
-            fixes.append(Fix(f"name the dimension: {text}" if keep else "leave out the squeeze", self._squeeze(run, op, keep)))
-        elif op.name in REDUCTIONS:
-            fixes.append(Fix("keep the reduced dimension as 1", edits.set_keyword(run.sources, op.span, "keepdim", "True")))
-        else:
-            fixes.append(Fix(f"keep the dimension at {place(op.span)}"))
-        trail = [Label(op.span, shape_text(after.shape)), Label(run.raised, "raised here")]
-        return run.diagnosis(
-            self,
-            headline,
-            op.span,
-            f"{op.name}: {shape_text(before.shape)} → {shape_text(after.shape)}"[:60],
-            trail=trail,
-            notes=notes,
-            fixes=fixes,
-        )
-
-    def _squeeze(self, run: Reading, op: OpRecord, keep: list[int]) -> edits.Edits:
-        text = run.sources.segment(op.span) if op.span is not None else ""
-        return (
-            edits.set_value(run.sources, op.span, text[: -len("()")] + f"({keep[0]})")
-            if op.span is not None and len(keep) == 1 and text.endswith(".squeeze()")
-            else ()
-        )
+        return run.diagnosis(self, headline, found.span, found.because, trail=found.trail, notes=found.notes, fixes=[found.fix])
 
     def _asked(self, run: Reading, op: OpRecord, headline: str, x: TensorFacts, name: str, got: int) -> Diagnosis:
         """The number of the dimension is to blame: the layer's `dim`, or the one in the call."""
@@ -336,3 +307,78 @@ class IndexRange(Family):
         return run.diagnosis(
             self, headline, None, "the index is used here", notes=[f"the operands are {' and '.join(written)}" if written else ""]
         )
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+
+series = torch.sin(torch.arange(10.0))
+diffs = []
+for i in range(len(series)):  #~ cause
+    diffs.append(series[i + 1] - series[i])
+print(torch.stack(diffs))
+""",
+            },
+            says=(
+                "`series`",
+                "index 10",
+                "range(len(series))",
+            ),
+            becomes="for i in range(len(series) - 1):",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(5, 6)
+
+    def forward(self, x):
+        return self.body(x).squeeze()  #~ cause
+
+
+net = Net()
+for (x,) in DataLoader(TensorDataset(torch.rand(9, 5)), batch_size=4):
+    probs = torch.softmax(net(x), dim=1)
+    print(probs.shape)
+""",
+            },
+            says=(
+                "squeeze",
+                "[1, 6]",
+                "dimension 1",
+                "[4, 6]",
+            ),
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+x = torch.rand(4, 3)
+print(x[torch.tensor([3, 0])], x[:, -1], x.sum(1))
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+print(nn.Embedding(5, 2)(torch.tensor([1, 5])))
+"""
+            },
+            belongs_to="shape.embedding-range",
+        ),
+    )

@@ -11,10 +11,10 @@ instead of [N], one-hot rows, a padding label, a mask with a channel dimension, 
 Fix: give the head as many outputs as there are classes, count labels from 0, name the label to skip with `ignore_index`, `squeeze(1)`
 or `unsqueeze(1)` the targets, or move the classes to dimension 1 with `transpose(1, 2)`.
 
-Messages: `Target 10 is out of bounds.` · `0D or 1D target tensor expected, multi-target not supported` · `Target size (torch.Size([6])) must
-be the same as input size (torch.Size([6, 1]))` · `Using a target size … that is different to the input size` · `only batches of spatial
-targets supported (3D tensors)` · `Expected target size [4, 9], got [4, 7]` · `all elements of input should be between 0 and 1` · `weight
-tensor should be defined either for all 4 classes or no classes`; before torch 1.8: `1D target tensor expected`, `multi-target not
+Messages: `Target 10 is out of bounds.` · `0D or 1D target tensor expected, multi-target not supported` · `Target size (torch.Size([6]))
+must be the same as input size (torch.Size([6, 1]))` · `Using a target size … that is different to the input size` · `only batches of
+spatial targets supported (3D tensors)` · `Expected target size [4, 9], got [4, 7]` · `all elements of input should be between 0 and 1` ·
+`weight tensor should be defined either for all 4 classes or no classes`; before torch 1.8: `1D target tensor expected`, `multi-target not
 supported`, `Assertion 'cur_target >= 0 && cur_target < n_classes' failed`.
 
 Not to be confused with: `shape.batch-mismatch`, another number of targets than predictions; `dtype.loss-target`, targets of another dtype.
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.accounts import size_account, tensor_account
@@ -119,8 +119,8 @@ class LossTarget(Family):
         last = cause.origins[-1] if cause.origins else None
         need = int(high) + 1 if high is not None else None
         exact = last is not None and last.form == "literal" and last.value == classes and need is not None
-        fixes = [Fix(f"give the head {need} outputs, one for each class", edits.set_value(run.sources, cause.span, str(need)) if exact else (),
-                     changes="the last layer's weight has another size")]  # fmt: skip
+        made_edit = edits.set_value(run.sources, cause.span, str(need)) if exact else ()
+        fixes = [Fix(f"give the head {need} outputs, one for each class", made_edit, changes="the last layer's weight has another size")]
         if isinstance(low, int) and low >= 1:
             fixes.append(Fix(f"count the labels from 0 ({code(name)} begins at {low})", self._minus_one(run)))
         return run.diagnosis(self, headline, cause, f"{classes} classes", trail=trail, notes=notes, fixes=fixes)
@@ -158,9 +158,10 @@ class LossTarget(Family):
         layer = run.layer
         last = run.history.producer(x, run.before)
         giver = run.history.module(last.module) if last is not None else None
+        of_layer = giver is not None and giver.defined is None
+        source = named(run, giver) if of_layer else code(last.name) if last is not None else "the model"
         notes = [
-            f"{code(name)} comes from {named(run, giver) if giver is not None and giver.defined is None else code(last.name) if last is not None else 'the model'}"
-            f"{f' ({place(last.span)})' if last is not None else ''}, without a sigmoid after it",
+            f"{code(name)} comes from {source}{f' ({place(last.span)})' if last is not None else ''}, without a sigmoid after it",
             "BCELoss (binary_cross_entropy) takes probabilities; BCEWithLogitsLoss has the sigmoid inside and takes any numbers",
         ]
         at = layer.built[0] if layer is not None and layer.built else run.op.span or run.raised
@@ -244,8 +245,8 @@ class LossTarget(Family):
             at = run.span_of(operand)
             made = edits.append_method(run.sources, at, text) if at is not None else ()
             fixes = [Fix(f"give the loss {code((name if which == 'target' else preds) + text)}", made)]
-            return run.diagnosis(self, headline, span, f"{shape_text(tensor.shape)}, not {shape_text(wanted)}"[:60] if which == "target" else "classes not in dimension 1",
-                                 trail=run.trail(tensor, "rank"), notes=notes, fixes=fixes)  # fmt: skip
+            because = f"{shape_text(tensor.shape)}, not {shape_text(wanted)}"[:60] if which == "target" else "classes not in dimension 1"
+            return run.diagnosis(self, headline, span, because, trail=run.trail(tensor, "rank"), notes=notes, fixes=fixes)
         if len(b) == len(wanted):
             dim = next((d for d, (p, q) in enumerate(zip(wanted, b)) if p != q), None)
             if dim is not None:
@@ -260,8 +261,9 @@ class LossTarget(Family):
                     fixes=size_fixes(run, found),
                 )
         linked = "" if derives(run.evidence, x, y, run.before) else f"the targets need {len(wanted)} dimensions, they have {len(b)}"
-        return run.diagnosis(self, headline, run.span_of("target") or run.raised, f"{shape_text(b)}, not {shape_text(wanted)}"[:60], notes=[*notes, linked],
-                             fixes=[Fix(f"give the targets the shape {shape_text(wanted)}")])  # fmt: skip
+        fix = Fix(f"give the targets the shape {shape_text(wanted)}")
+        because = f"{shape_text(b)}, not {shape_text(wanted)}"[:60]
+        return run.diagnosis(self, headline, run.span_of("target") or run.raised, because, notes=[*notes, linked], fixes=[fix])
 
     def _step(self, a: tuple[int, ...], b: tuple[int, ...], wanted: tuple[int, ...], same: bool) -> tuple[str, str, str] | None:
         """One method call that makes them agree: on which of the two, the call, and why."""
@@ -291,3 +293,95 @@ class LossTarget(Family):
         )
         note = f"the failing call gets {' and '.join(written)}" if written else ""
         return run.diagnosis(self, headline, None, "predictions and targets meet here", notes=[note])
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from model import build
+
+torch.manual_seed(0)
+data = TensorDataset(torch.rand(40, 6), torch.randint(0, 12, (40,)))
+net = build(num_classes=10)  #~ cause
+for x, y in DataLoader(data, batch_size=8):
+    nn.functional.cross_entropy(net(x), y).backward()
+""",
+                "model.py": """\
+from torch import nn
+
+
+def build(num_classes, width=16):
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, num_classes))
+""",
+            },
+            says=(
+                "target 11",
+                "10 classes",
+                "num_classes",
+                "net.2",
+            ),
+            becomes="net = build(num_classes=12)",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+net = nn.Linear(4, 1)
+x, y = torch.rand(6, 4), torch.randint(0, 2, (6,)).float()
+loss = nn.BCEWithLogitsLoss()(net(x), y)  #~ cause
+""",
+            },
+            says=(
+                "[6]",
+                "[6, 1]",
+                "unsqueeze(1)",
+            ),
+            becomes="loss = nn.BCEWithLogitsLoss()(net(x), y.unsqueeze(1))",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+out = net(torch.rand(5, 4) * 30)
+loss = nn.BCELoss()(out, torch.ones(5, 1))  #~ cause
+""",
+            },
+            says=(
+                "sigmoid",
+                "BCEWithLogitsLoss",
+            ),
+            becomes="loss = nn.BCEWithLogitsLoss()(out, torch.ones(5, 1))",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+print(nn.CrossEntropyLoss()(torch.rand(4, 3), torch.tensor([0, 2, -100, 1])))
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+nn.functional.cross_entropy(torch.rand(8, 3), torch.zeros(4, dtype=torch.long))
+"""
+            },
+            belongs_to="shape.batch-mismatch",
+        ),
+    )

@@ -22,14 +22,14 @@ from __future__ import annotations
 import math
 import re
 
-from ...family import Family, Trigger
+from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
-from ...reason.batches import last_batch
+from ...reason.batches import remainder_of
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.regroup import Element, changed_dim, data_cause, doubtful, elements, fitting, wanted_shape
+from ...reason.regroup import Element, changed_dim, data_cause, doubtful, elements, fitting, nearest_divisor, wanted_shape
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
 
@@ -79,7 +79,7 @@ class ViewNumel(Family):
                 notes=notes,
                 fixes=self._fixes(run, op, found, None),
             )
-        wrong = doubtful(run, shape, found, numel)
+        wrong = doubtful(x.shape or (), shape, found)
         notes += [n for n in (self._told(e) for e in found if not e.asked and e.size not in (-1, 1)) if n]
         notes += [n for d in range(1, x.rank) if (n := size_account(run, x, d))][:2]
         layer = run.layer
@@ -87,13 +87,13 @@ class ViewNumel(Family):
             notes.append(f"{named(run, layer)} ({layer.kind}) is built at {place(layer.built[0])}")
             return run.diagnosis(self, headline, Cause(layer.built[0]), f"{shape_text(shape)} of {numel}", trail=trail, notes=notes,
                                  fixes=[Fix(f"give {named(run, layer)} sizes that multiply up to {numel}")])  # fmt: skip
+        if (answer := self._remainder(run, found, headline, notes)) is not None:
+            return answer
         cause = self._cause(run, op, found, wrong)
         fixes = self._fixes(run, op, found, wrong)
-        because = (
-            f"{code(wrong.name).strip('`')} is {wrong.size}"
-            if wrong is not None
-            else f"{fixed} does not {'divide' if -1 in shape else 'equal'} {numel}"
-        )
+        because = f"{fixed} does not {'divide' if -1 in shape else 'equal'} {numel}"
+        if wrong is not None:
+            because = f"{wrong.name} is {wrong.size}" if wrong.name != str(wrong.size) else f"{wrong.size} in dimension {wrong.place}"
         return run.diagnosis(self, headline, cause, because[:60], trail=trail, notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
 
     def _cause(self, run: Reading, op: OpRecord, found: tuple[Element, ...], wrong: Element | None) -> Cause:
@@ -102,7 +102,24 @@ class ViewNumel(Family):
             return wrong.cause
         places = {e.cause.span: e.cause for e in found if e.cause is not None and not e.asked and e.size not in (-1, 1)}
         lines = {(s.file, s.line) for s in places}
-        return next(iter(places.values())) if len(lines) == 1 else Cause(op.span or run.raised)
+        here = op.span or run.raised
+        return next(iter(places.values())) if len(lines) == 1 and lines != {(here.file, here.line)} else Cause(here)
+
+    def _remainder(self, run: Reading, found: tuple[Element, ...], headline: str, notes: list[str]) -> Diagnosis | None:
+        """A width that the heads (or groups) do not divide."""
+        one = next((e for e in found if e.quotient is not None and e.cause is not None), None)
+        if one is None or one.quotient is None or one.cause is None:
+            return None
+        dividend, by = one.quotient
+        notes.append(f"{dividend} // {by} is {one.size}, and {by} · {one.size} is {by * one.size}: {by} does not divide {dividend}")
+        last, near = one.cause.origins[-1] if one.cause.origins else None, nearest_divisor(dividend, by)
+        exact = last is not None and last.form == "literal" and last.value == by
+        fix = Fix(
+            f"make {code(one.name)} a divisor of {dividend}, such as {near}",
+            edits.set_value(run.sources, one.cause.span, str(near)) if exact else (),
+        )
+        trail = run.trail(run.op.inputs[0], "rank") if run.op is not None else ()
+        return run.diagnosis(self, headline, one.cause, f"{by} does not divide {dividend}", trail=trail, notes=notes, fixes=[fix])
 
     def _told(self, element: Element) -> str:
         if element.expression is None or element.cause is None:
@@ -112,44 +129,24 @@ class ViewNumel(Family):
         return f"{element.size} is {code(element.expression.text)}{way}" if way or not element.expression.text.isdigit() else ""
 
     def _stored_batch(self, run: Reading, op: OpRecord, found: tuple[Element, ...], headline: str, notes: list[str]) -> Diagnosis | None:
-        """A stored batch size meets the smaller last batch."""
-        for element in found:
-            loader = next(
-                (m for m in run.evidence.loaders if m.batch_size == element.size and m.indices and len(m.indices) < element.size), None
+        """A stored batch size meets the smaller last batch, also where rows and steps are flattened together."""
+        last = remainder_of(run.evidence)
+        one = next((e for e in found if last is not None and e.size == last.size and not e.asked and e.expression is not None), None)
+        if last is None or one is None or one.expression is None or op.inputs[0].numel % last.rows:
+            return None
+        built = last.loader.built[0] if last.loader.built else None
+        notes.append(
+            f"{code(one.expression.text)} is {one.size}, but the last batch has {last.rows} rows: the loader built at {place(built)} gives"
+            f" {plural(last.length or 0, 'sample')} by {last.size}, without drop_last"
+        )
+        fixes = [Fix("take the batch size from the tensor that came, as `x.size(0)`, not a stored one")]
+        if built is not None:
+            made = edits.set_keyword(run.sources, built, "drop_last", "True")
+            fixes.append(
+                Fix("leave the smaller last batch out: drop_last=True", made, changes=f"{plural(last.rows, 'sample')} of an epoch not used")
             )
-            if element.asked or loader is None or last_batch(run.evidence, len(loader.indices or ()), element.size) is None:
-                continue
-            rows, size = len(loader.indices or ()), element.size
-            told = code(element.expression.text) if element.expression is not None else str(size)
-            notes.append(
-                f"{told} is {size} ({code(element.name)}), but the last batch has {rows} rows: the loader built at {place(loader.built[0] if loader.built else None)}"
-                f" gives {plural(loader.length or 0, 'sample')} by batch_size={size} without drop_last"
-            )
-            own = f"{run.name('input')}.size(0)"
-            made = (
-                edits.set_value(run.sources, element.expression.span, own)
-                if element.expression is not None and element.place == 0 and (op.inputs[0].shape or (0,))[0] == rows
-                else ()
-            )
-            left = edits.set_keyword(run.sources, loader.built[0], "drop_last", "True") if loader.built else ()
-            fixes = [
-                Fix(f"take the batch size from the tensor: {code(own)}", made),
-                Fix(
-                    "leave the smaller last batch out: drop_last=True",
-                    left,
-                    changes=f"the last {plural(rows, 'sample')} of an epoch are not used",
-                ),
-            ]
-            return run.diagnosis(
-                self,
-                headline,
-                op.span,
-                f"{element.name} is {size}, the last batch has {rows}"[:60],
-                trail=run.trail(op.inputs[0], Size(0)),
-                notes=notes,
-                fixes=fixes,
-            )
-        return None
+        because = f"{one.name} is {one.size}, the last batch has {last.rows}"[:60]
+        return run.diagnosis(self, headline, op.span, because, trail=run.trail(op.inputs[0], Size(0)), notes=notes, fixes=fixes)
 
     def _fixes(self, run: Reading, op: OpRecord, found: tuple[Element, ...], wrong: Element | None) -> list[Fix]:
         x, shape = op.inputs[0], wanted_shape(op) or ()
@@ -173,7 +170,12 @@ class ViewNumel(Family):
         if wrong is not None and right is not None and wrong.cause is not None and wrong.cause.origins:
             last = wrong.cause.origins[-1]
             made = edits.set_value(run.sources, last.span, str(right)) if last.form == "literal" and last.value == wrong.size else ()
-            fixes.append(Fix(f"make {code(wrong.name)} {right}", made))
+            fixes.append(
+                Fix(
+                    f"make {code(wrong.name)} {right}" if wrong.name != str(wrong.size) else f"ask for {right} in dimension {wrong.place}",
+                    made,
+                )
+            )
         return fixes or [Fix(f"regroup to a shape that holds {plural(x.numel, 'value')}, as {shape_text(x.shape)} does")]
 
     def _shuffle(self, run: Reading) -> Diagnosis:
@@ -208,3 +210,100 @@ class ViewNumel(Family):
     def _written(self, run: Reading) -> str:
         written = run.sources.operands(run.raised)
         return written[0].text if written else "the tensor"
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c1 = nn.Conv2d(1, 6, 5)
+        self.c2 = nn.Conv2d(6, 16, 3)
+        self.fc = nn.Linear(16 * 4 * 4, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.c1(x)), 2)
+        x = F.max_pool2d(F.relu(self.c2(x)), 2)
+        x = x.view(8, 16 * 4 * 4)  #~ cause
+        return self.fc(x)
+
+
+Net()(torch.rand(8, 1, 28, 28))
+""",
+            },
+            says=(
+                "3200",
+                "[8, 256]",
+                "[8, 16, 5, 5]",
+                "flatten(1)",
+            ),
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+from config import MODEL
+from attention import SelfAttention
+
+print(SelfAttention(**MODEL)(torch.rand(2, 7, MODEL["dim"])).shape)
+""",
+                "config.py": """\
+MODEL = dict(
+    dim=100,
+    heads=3,  #~ cause
+)
+""",
+                "attention.py": """\
+import torch
+from torch import nn
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.head_dim = dim // heads
+        self.q = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, self.heads, self.head_dim).transpose(1, 2)
+        return q @ q.transpose(-1, -2)
+""",
+            },
+            says=(
+                "1400",
+                "`heads`",
+                "3 does not divide 100",
+            ),
+            becomes="heads=4,",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+x = torch.rand(4, 3, 2)
+print(x.view(4, -1).shape, x.reshape(3, 8).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(4, 3).t().view(2, 6))
+"""
+            },
+            belongs_to="shape.view-stride",
+        ),
+    )

@@ -46,8 +46,10 @@ class ViewStride(Family):
         ]
         if x is None:
             note = "`view` needs values that lie in order in memory; `reshape` or `.contiguous()` copies them into order"
-            return run.diagnosis(self, f"{code(name)} is not contiguous, `view` can't regroup it", span, "view of a tensor that is not contiguous",
-                                 notes=[note], fixes=fixes, confidence=Confidence.LIKELY)  # fmt: skip
+            headline = first_fitting(
+                f"{code(name)} is not contiguous, `view` can't regroup it", "`view` of a tensor that is not contiguous"
+            )
+            return run.diagnosis(self, headline, span, "view of a tensor that is not contiguous", notes=[note], fixes=fixes)
         maker = self._maker(run, x)
         by = f" after `{maker.name}`" if maker is not None else ""
         headline = first_fitting(
@@ -61,8 +63,8 @@ class ViewStride(Family):
             trail.append(Label(maker.span, f"{tensor_text(maker.outputs[0])}, strides {shape_text(maker.outputs[0].stride)}"))
         notes.append("`reshape` copies where `view` can't; `.contiguous()` makes such a copy first")
         trail.append(Label(run.raised, "raised here"))
-        return run.diagnosis(self, headline, span, f"{code(name).strip('`')} is not contiguous{by.replace('`', '')}"[:60], trail=trail, notes=notes,
-                             fixes=fixes, confidence=Confidence.CERTAIN)  # fmt: skip
+        because = f"{name} is not contiguous{by.replace('`', '')}"[:60]
+        return run.diagnosis(self, headline, span, because, trail=trail, notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
 
     def _maker(self, run: Reading, x: TensorFacts) -> OpRecord | None:
         """The op that made it so."""
@@ -76,3 +78,82 @@ class ViewStride(Family):
     def _receiver(self, run: Reading) -> str:
         written = run.sources.operands(run.raised, "view")
         return written[0].text if written else "the tensor"
+
+    examples = (
+        Example(
+            {
+                "train.py": """\
+import torch
+from torch import nn
+
+
+class Merge(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, h, t, d = x.shape
+        merged = x.transpose(1, 2)
+        return self.proj(merged.view(b, t, h * d))  #~ cause
+
+
+print(Merge(24, 4)(torch.rand(2, 4, 5, 6)).shape)
+""",
+            },
+            says=(
+                "`merged`",
+                "transpose",
+                "contiguous",
+                "reshape",
+            ),
+            becomes="return self.proj(merged.reshape(b, t, h * d))",
+        ),
+        Example(
+            {
+                "train.py": """\
+import torch
+
+
+def accuracy(output, target, topk=(1, 3)):
+    maxk = max(topk)
+    _, pred = output.topk(maxk, 1, True, True)
+    pred = pred.t()
+    correct = pred.eq(target.view(1, -1).expand_as(pred))
+    return [correct[:k].view(-1).float().sum() / target.size(0) for k in topk]  #~ cause
+
+
+print(accuracy(torch.rand(6, 5), torch.randint(0, 5, (6,))))
+""",
+            },
+            says=(
+                "correct[:k]",
+                "pred.t()",
+                "reshape",
+            ),
+            becomes="return [correct[:k].reshape(-1).float().sum() / target.size(0) for k in topk]",
+        ),
+    )
+    near_misses = (
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+x = torch.rand(2, 3, 4).transpose(1, 2)
+print(x.reshape(2, -1).shape, x.contiguous().view(-1).shape)
+"""
+            }
+        ),
+        NearMiss(
+            {
+                "train.py": """\
+import torch
+
+print(torch.rand(4, 3).t().view(5, 2))
+"""
+            },
+            belongs_to="shape.view-numel",
+        ),
+    )
