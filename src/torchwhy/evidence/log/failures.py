@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ...model import Failure
 from .formats import CAUSE, CONTEXT, Block, read_block
 from .lines import Line
-from .signs import signs, typeless
+from .signs import signs
 
 _CAUGHT = re.compile(
     r"^Caught (?P<type>[\w.]+) in (?P<where>DataLoader worker process (?P<worker>\d+)|.{1,80}?)\.\s*$|-- Process (?P<rank>\d+) terminated with the following error:"
@@ -54,13 +54,11 @@ def failures_in(lines: Sequence[Line], places: Sequence[int]) -> list[Found]:
             began = outer.start - places[0] if places else outer.start
         found.append(Found(failure, places[min(began, len(places) - 1)], places[block.end - 1] + 1))
         chained = None
-        at = max(block.end, at if link else block.end)
+        at = block.end
     if chained is not None:
         found.append(Found(chained, places[min(began, len(places) - 1)], places[-1] + 1))
     for place, failure in signs(lines, frozenset(taken)):
         found.append(Found(failure, places[place], places[place] + 1 + failure.message.count("\n")))
-    if not found:
-        found += [Found(failure, places[place], places[place] + 1) for place, failure in typeless(lines)]
     return sorted(found, key=lambda f: f.start)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .scan import Excerpt
 
-LONGEST = 20_000
+LONGEST, LISTED = 2500, 20_000
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\[(?:\d{1,3}(?:;\d{1,3})*)m")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff\u202a-\u202e\u2066-\u2069]")
 _TAGS = re.compile(r"</?(?:span|pre|code|div|p|br|a|b|i|font|li|ul|td|tr|table|html|body|em|strong)\b[^<>]{0,300}>")
@@ -53,12 +53,19 @@ def lines_of(excerpts: Iterable[Excerpt]) -> list[Line]:
 def _raw_lines(excerpt: Excerpt) -> Iterator[tuple[int, str]]:
     for offset, data in enumerate(excerpt.data.split(b"\n")):
         for piece in data.rstrip(b"\r").split(b"\r"):
-            text = _decoded(piece[:LONGEST])
+            text = _decoded(piece if len(piece) <= LONGEST else _shortened(piece))
             if "Traceback (most recent call last):\\n" in text:  # a traceback inside of JSON or a repr
                 for part in text.replace('\\"', '"').replace("\\\\n", "\\n").split("\\n"):
                     yield excerpt.line + offset, part
             else:
                 yield excerpt.line + offset, text
+
+
+def _shortened(piece: bytes) -> bytes:
+    """A line that is too long to be printed by a person is cut, except the keys of a checkpoint and a traceback in JSON."""
+    if b"key(s) in state_dict" in piece[:400] or b"Traceback (most recent call last):\\n" in piece[:LISTED]:
+        return piece[:LISTED]
+    return piece[: LONGEST - 500] + b" ... " + piece[-500:]
 
 
 def _decoded(data: bytes) -> str:

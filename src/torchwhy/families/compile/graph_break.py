@@ -35,9 +35,9 @@ class GraphBreak(Family):
     title = "the compiler can't follow the program"
     rank = 1
     triggers = (
-        Trigger(r"(?P<first>[^\n]*)", types=("Unsupported", "TorchRuntimeError", "InternalTorchDynamoError", "ObservedException", "UncapturedHigherOrderOpError", "SkipFrame")),
-        Trigger(r"(?P<first>[^\n]*(?:control flow|data-dependent|dynamo|not supported|graph break|consider using)[^\n]*)", types=("UserError",)),
-        Trigger(r"(?P<first>[^\n]*from user code[^\n]*|.*?)(?=.*\nfrom user code:)", types=("BackendCompilerFailed", "RuntimeError", "AssertionError", "TypeError", "AttributeError")),
+        Trigger(r"\A(?P<first>[^\n]*)", types=("Unsupported", "TorchRuntimeError", "InternalTorchDynamoError", "ObservedException", "UncapturedHigherOrderOpError", "SkipFrame")),
+        Trigger(r"\A(?=.*(?:control flow|data-dependent|dynamo|not supported|graph break|consider using))(?P<first>[^\n]*)", types=("UserError",)),
+        Trigger(r"\A(?=.*\nfrom user code:)(?P<first>[^\n]*)", types=("BackendCompilerFailed", "RuntimeError", "AssertionError", "TypeError", "AttributeError")),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -52,7 +52,6 @@ class GraphBreak(Family):
         explanation = find(r"Explanation: ([^\n]+)", message, 1)
         hints = re.findall(r"Hint: ([^\n]+)", message)
         is_branch = bool(_BRANCH.search(first + explanation))
-        is_full = "fullgraph" in " ".join(f.code for f in run.failure.frames) or True
         notes = [f"the compiler says: {first}" + (f": {explanation}" if explanation else "")]
         if line:
             notes.append(f"it stopped at {place(at)}: {line}")
@@ -61,8 +60,7 @@ class GraphBreak(Family):
         notes += [f"its hint: {hint}" for hint in hints[:2] if "report an issue" not in hint.lower()]
         headline = f"a branch on a tensor's value can't be compiled: {line}" if is_branch and line else f"the compiler can't follow {line}" if line else f"the compiler stopped: {first}"
         fixes = [Fix("express it on tensors: torch.where, or torch.cond for two branches" if is_branch else "move this line out of the compiled function", (), "display-only")]
-        if is_full:
-            fixes.append(Fix("compile without fullgraph=True: the graph breaks here, and the rest is compiled", (), "display-only", changes="a graph break costs time at every call"))
+        fixes.append(Fix("compile without fullgraph=True: the graph breaks here, and the rest is compiled", (), "display-only", changes="a graph break costs time at every call"))
         trail = (*(Label(f.span, "") for f in stack[:-1]), Label(run.raised, "raised here"))
         return run.diagnosis(
             self, first_fitting(headline, "a branch on a tensor's value can't be compiled" if is_branch else "the compiler can't follow this line of the program"), at,

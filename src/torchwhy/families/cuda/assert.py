@@ -25,7 +25,7 @@ from ...family import Family, LogExample, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason.printed import around
 from ...reason.reading import reading
-from ...reason.wording import code
+from ...reason.wording import code, first_fitting
 
 _KERNELS = (
     (r"ScatterGather", "`scatter` or `gather`", "index", "an index lies beyond the size of the dimension that it is scattered or gathered along"),
@@ -73,9 +73,12 @@ class Assert(Family):
             Fix("run the step on the CPU, or with CUDA_LAUNCH_BLOCKING=1: the traceback then names the line, and on the CPU the value", (), "display-only"),
             Fix("compare the smallest and largest label or index with the number of classes or rows, before the step", (), "display-only"),
         ]
+        if lines:
+            notes.append(f"the line that noticed it: {code(lines[-1])}")
+        article = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
         return run.diagnosis(
             self,
-            f"{op} met {'an' if what[0] in 'aeiou' else 'a'} {what} out of range on the GPU",
+            first_fitting(f"{op} met {article} out of range on the GPU", f"{op} met {article} out of range", f"{op.partition(' (')[0]} met {article} out of range on the GPU"),
             run.raised,
             "where the GPU was found stopped",
             notes=notes,
@@ -102,7 +105,7 @@ CUDA kernel errors might be asynchronously reported at some other API call, so t
 ../aten/src/ATen/native/cuda/Indexing.cu:1292: indexSelectLargeIndex: block: [31,0,0], thread: [64,0,0] Assertion `srcIndex < srcSelectDimSize` failed.
 [rank2]: Traceback (most recent call last):
 [rank2]:   File "lm.py", line 9, in forward
-[rank2]:     h = self.tokens(ids) + self.places(positions)
+[rank2]:     h = self.places(positions)
 [rank2]: RuntimeError: CUDA error: device-side assert triggered
 """,
             says=("embedding", "index", "num_embeddings", "self.places"),

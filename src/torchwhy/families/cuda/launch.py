@@ -52,7 +52,7 @@ class Launch(Family):
     title = "a GPU kernel could not be started, or died"
     triggers = (
         Trigger(
-            r"(?:CUDA|HIP|cuda) (?:runtime |driver )?error\b.*?(?P<kind>no kernel image|invalid device function|illegal memory access|misaligned address|invalid configuration argument|too many resources|"
+            r"(?:CUDA|HIP|cuda) (?:runtime |driver )?error\b[^\n]{0,120}?(?P<kind>no kernel image|invalid device function|illegal memory access|misaligned address|invalid configuration argument|too many resources|"
             r"invalid argument|unspecified launch failure|launch timed out|illegal instruction|ECC|(?:stream is |during )captur|unknown error|unsupported toolchain|peer)"
         ),
         Trigger(r"(?P<kind>no kernel image) is available|an (?P<kind2>illegal memory access) was encountered|(?P<kind3>misaligned address)"),

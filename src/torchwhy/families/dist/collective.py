@@ -38,7 +38,8 @@ class Collective(Family):
     triggers = (
         Trigger(r"No backend type associated with device type (?P<device>\w+)|[Tt]ensors must be (?P<must>CUDA and dense|contiguous|dense|on GPU)"),
         Trigger(r"Detected mismatch between collectives on ranks?\.?(?P<mismatch>.*)"),
-        Trigger(r"OpType=(?P<op>\w+).*?Timeout\(ms\)=(?P<ms>\d+)|[Ww]atchdog.*(?:timeout|terminated)"),
+        Trigger(r"OpType=(?P<op>\w+).*?Timeout\(ms\)=(?P<ms>\d+)"),
+        Trigger(r"[Ww]atchdog.*(?:timeout|terminated)"),
         Trigger(r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"),
         Trigger(r"monitoredBarrier|failed to pass"),
         Trigger(r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"),

@@ -35,7 +35,8 @@ class Init(Family):
     triggers = (
         Trigger(r"environment variable (?P<variable>\w+) expected, but not set"),
         Trigger(r"EADDRINUSE|[Aa]ddress already in use|failed to (?:listen|bind)"),
-        Trigger(r"(?P<joined>\d+)/(?P<world>\d+) clients joined|waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"),
+        Trigger(r"(?P<joined>\d+)/(?P<world>\d+) clients joined"),
+        Trigger(r"waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"),
         Trigger(r"[Dd]efault process group has not been initialized|not been initialized, please make sure to call init_process_group"),
         Trigger(r"initialize the default process group twice|already been initialized"),
         Trigger(r"[Ii]nvalid (?:rank|world.?size)[^\n]*|world_size[^\n]*(?:expected|positive|required)|rank (?:parameter|must|argument)[^\n]*|[Gg]roup rank is greater"),
