@@ -11,13 +11,16 @@ import pytest
 from laboratory import Laboratory
 
 from torchwhy.catalogue import load
+from torchwhy.replay.landlock import fences
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def test_the_example_of_the_readme_is_real(laboratory: Laboratory) -> None:
-    trial = laboratory.run_in(ROOT / "examples", "train.py")
+    if not fences():
+        pytest.skip("the example shows a verified fix, and this platform has no fences for trial runs")
+    trial = laboratory.run_in(ROOT / "examples", "train.py", verify=True)
     _, _, diagnosis = trial.stderr.partition("\n\n")
     assert diagnosis and diagnosis in (ROOT / "README.md").read_text(encoding="utf-8"), "make docs"
 

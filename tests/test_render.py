@@ -112,7 +112,7 @@ def test_how_sure_and_how_proven() -> None:
     assert ": `net" in text_of(SAID, EVIDENCE).splitlines()[0]
     assert "(likely): `net" in text_of(replace(SAID, confidence=Confidence.LIKELY), EVIDENCE).splitlines()[0]
     gone = replace(SAID, fixes=(Fix("x", verification=Verification("gone", "run", "loss as before")),))
-    assert "fix, verified:" in text_of(gone, EVIDENCE) and "not run yet" not in text_of(gone, EVIDENCE)
+    assert "fix, verified: x" in text_of(gone, EVIDENCE) and "not run yet" not in text_of(gone, EVIDENCE)
 
 
 def test_a_file_that_is_not_at_hand() -> None:

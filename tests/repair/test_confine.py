@@ -42,7 +42,8 @@ _CONNECTS = {
     "tcp": "import socket; socket.create_connection(('127.0.0.1', {port}), 2)",
     "udp": "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port}))",
     "by C": "import ctypes; assert ctypes.CDLL(None).socket(2, 1, 0) >= 0, 'refused'",
-    "store": "import torch.distributed as d; d.TCPStore('127.0.0.1', {port}, is_master=False, timeout=__import__('datetime').timedelta(seconds=2))",
+    "store": "import datetime, torch.distributed as d\n"
+    "d.TCPStore('127.0.0.1', {port}, is_master=False, timeout=datetime.timedelta(seconds=2))",
 }
 
 
@@ -129,7 +130,16 @@ def test_input_is_empty(trials: Trials) -> None:
 
 
 def test_nothing_is_left_behind(trials: Trials) -> None:
-    text = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\nos.wait()\nraise ValueError"
+    text = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "raise ValueError"
+    )
     assert trials.run(text).end == "raised"
     time.sleep(0.1)
     assert not _left_behind()

@@ -12,7 +12,7 @@ from .text import WIDTH, Line, cells, cut, cut_front, plain, styled, visible, wr
 
 _PROOF = {
     "not-run": "proposed fix (not run yet)",
-    "gone": "fix, verified: the step ran to its end with it",
+    "gone": "fix, verified",
     "same": "fix, run without success: the error stays",
     "other": "fix, run: another error comes in its place",
     "timed-out": "fix, not verified: its run took too long",
@@ -56,6 +56,9 @@ def diagnosis_lines(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH
         yield from _wrapped(f"note: {visible(note)}", width, "  ", "        ")
     for fix in diagnosis.fixes[:_SHOWN_FIXES]:
         yield from _fix_lines(fix, diagnosis, width)
+    script = _script(evidence) if any(_can_be_written(fix) for fix in diagnosis.fixes) else ""
+    if script:
+        yield ((f"  apply it: torchwhy fix {visible(script)} --apply", "dim"),)
     yield ((f"  why: torchwhy explain {diagnosis.code}", "dim"),)
 
 
@@ -167,6 +170,16 @@ def _fix_lines(fix: Fix, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
         yield from _wrapped(f"only hides: {visible(fix.hides)}", width, "    ", "    ")
     if fix.changes:
         yield from _wrapped(f"changes: {visible(fix.changes)}", width, "    ", "    ")
+
+
+def _can_be_written(fix: Fix) -> bool:
+    return fix.verification.outcome == "gone" and bool(fix.diff) and not fix.hides
+
+
+def _script(evidence: Evidence) -> str:
+    """The script that was run, where the traceback begins in one."""
+    frames = evidence.failure.frames if evidence.failure else ()
+    return frames[0].span.file if frames and frames[0].origin == "user" and not frames[0].span.file.startswith("<") else ""
 
 
 def _diff_lines(diff: str, cause: Span, width: int) -> Iterator[Line]:

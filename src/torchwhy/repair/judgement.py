@@ -50,13 +50,14 @@ def why_not_reproduced(outcome: Outcome) -> str:
 def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verification:
     """The verdict on one fix. `old` and `new` are the texts of the file in which the unpatched program raised."""
     if outcome.end == "stopped" or (outcome.end == "timed-out" and outcome.steps > unpatched.steps):
-        return Verification("gone", "run", f"{_steps(outcome.steps - unpatched.steps)} past the failure")
+        return Verification("gone", "run", "the step ran to its end with it (forward, backward, optimizer)")
     if outcome.end == "timed-out":
         return Verification("timed-out", "run", "its run took too long")
     if outcome.end == "ended" and outcome.exit_code == 0:
         if outcome.steps < unpatched.steps:
             return Verification("other", "run", "the program ends earlier with it")
-        return Verification("gone", "run", "the program ran to its end")
+        trained = outcome.steps > unpatched.steps
+        return Verification("gone", "run", "the program ran to its end with it" + (" (forward, backward, optimizer)" if trained else ""))
     if outcome.end == "ended":
         return Verification("other", "run", f"the program ends with exit code {outcome.exit_code}")
     if outcome.end == "died":
@@ -84,10 +85,6 @@ def _before(line: int, old: str, new: str) -> range:
         if start < line <= end:
             return range(first + line - start, first + line - start + 1) if kind == "equal" else range(first + 1, max(last, first + 1) + 1)
     return range(0)
-
-
-def _steps(count: int) -> str:
-    return f"{count} optimizer step" + ("s" if count != 1 else "")
 
 
 def _first_line(message: str) -> str:

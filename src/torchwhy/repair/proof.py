@@ -96,9 +96,9 @@ class _Proof:
         return replace(tried.fix, verification=judge(outcome, unpatched, old, tried.texts.get(unpatched.file, old)))
 
     def _deeper(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
-        """Where another failure comes in the place of the first: that one diagnosed and mended too."""
+        """Where another failure comes in the place of the first, or the same at the next place: that one diagnosed and mended too."""
         while tried and tried[0].candidate.parts < _DEEPEST:
-            onward = [p for p in tried if p.fix.verification.outcome == "other" and p.outcome.end == "raised" and not p.fix.hides][:2]
+            onward = [p for p in tried if p.outcome.end == "raised" and not p.fix.hides and not p.outcome.denied][:2]
             tried = self._tried([c for p in onward if self._has_time() for c in self._followers(p, unpatched)], unpatched)
             if any(p.holds for p in tried):
                 return [p for p in tried if p.holds][:1]
@@ -111,7 +111,7 @@ class _Proof:
         told = self.diagnose(outcome.evidence)
         fixes = [fix for diagnosis in told.diagnoses[:1] for fix in diagnosis.fixes if not fix.hides]
         made = [followed_by(first.candidate, fix, told.evidence, self.report.evidence) for fix in fixes]
-        return [c for c in made if c is not None][:2]
+        return [c for c in made if c is not None and c.texts != first.candidate.texts][:2]
 
     def _left(self) -> float:
         return max(0.5, min(self.budget.trial, self.until - time.monotonic()))
