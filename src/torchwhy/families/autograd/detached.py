@@ -47,12 +47,14 @@ class Detached(Family):
             notes = ("none of the optimizer's parameters has a gradient: no `backward()` ran, or the loss is detached from them",)
             return run.diagnosis(self, "the gradient scaler saw no gradients of this optimizer's parameters", None, notes=notes)
         asked = asked_for(run)
-        if asked is None:
+        written = re.search(r"([\w.]+)\.grad\b(?!\s*=)", run.frame.code) if evidence.from_text and run.frame is not None else None
+        if written is not None:
+            note = f"{code(written[1])} is no leaf, does not require grad, or no backward has reached it"
+            return run.diagnosis(self, f"{code(written[1] + '.grad')} is None where it is used", None, notes=(note,))
+        if asked is None or asked.tensor is None:
             return None
         name, tensor = asked.name, asked.tensor
         lead = f"{code(name + '.grad')} is None"
-        if tensor is None:
-            return run.diagnosis(self, f"{lead} where it is used", None, notes=(f"{code(name)} has no gradient at {place(run.raised)}",))
         if not tensor.is_leaf:
             return self._not_a_leaf(run, asked, lead, tensor)
         if not tensor.requires_grad:
@@ -209,6 +211,7 @@ print(w.grad.sum())
 """
             }
         ),
+        NearMiss({"own.py": "import torch\n\n\nclass Slope:\n    grad = None\n\n\nprint(torch.ones(2), Slope().grad.norm())\n"}),
         NearMiss({"other.py": "import torch\n\nfound = {'x': torch.ones(2)}.get('y')\nprint(found.shape)\n"}),
     )
 

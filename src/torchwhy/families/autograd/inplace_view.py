@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, OpRecord, TensorFacts
@@ -242,9 +243,20 @@ def _taken_again(run: Reading, view: OpRecord) -> edits.Edits:
 
 
 def _is_loop(run: Reading, view: OpRecord) -> bool:
-    if view.span is None or view.name != "unbind" or isinstance(run.sources.node_at(view.span), ast.Call):
-        return False
-    return isinstance(run.sources.statement_at(view.span.file, view.span.line), (ast.For, ast.AsyncFor))
+    return view.span is not None and view.name == "unbind" and isinstance(_statement(run, view), (ast.For, ast.AsyncFor))
+
+
+def _statement(run: Reading, view: OpRecord) -> ast.stmt | None:
+    return run.sources.statement_at(view.span.file, view.span.line) if view.span is not None else None
+
+
+def _read_later(run: Reading, name: str) -> bool:
+    """Whether the program goes on with the view itself; if not, it was written for what it is a view of."""
+    function = run.sources.function_at(run.raised.file, run.raised.line)
+    source = run.sources.file(run.raised.file)
+    tree = function or (source.tree if source is not None else None)
+    loads = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)) if tree is not None else ()
+    return any(n.id == name.partition(".")[0] and n.lineno > run.raised.line for n in loads)
 
 
 def _fixes(run: Reading, view: OpRecord | None, message: str) -> list[Fix]:
@@ -253,15 +265,18 @@ def _fixes(run: Reading, view: OpRecord | None, message: str) -> list[Fix]:
         return [Fix("read from a copy", edits.append_method(run.sources, read, ".clone()"), "safe")]
     if "no_grad mode" in message and view is not None and (again := _taken_again(run, view)):
         return [Fix(f"take the view next to the write, outside of the block at {place(view.span)}", again, "safe")]
-    if view is None or not _is_loop(run, view):
+    loop = _statement(run, view) if view is not None else None
+    if view is None or view.span is None or not isinstance(loop, (ast.For, ast.AsyncFor)) or not _is_loop(run, view):
+        if new is not None and not _read_later(run, base_name(run, run.raised)):
+            new = replace(
+                new, edits=(), changes="what the view was taken from then keeps its old values: put the result back where it is used"
+            )
         return [new] if new is not None else []
-    loop = run.sources.statement_at(view.span.file, view.span.line) if view.span is not None else None
-    assert isinstance(loop, (ast.For, ast.AsyncFor)) and view.span is not None
     file = view.span.file
     rows, row = (run.sources.segment(run.sources.span_of(file, node)) for node in (loop.iter, loop.target))
     title = f"take each view by its index: {code(f'{row} = {rows}[i]')}"
     if not isinstance(loop.target, ast.Name) or not isinstance(loop.iter, (ast.Name, ast.Attribute)):
-        return [Fix(title)]
+        return [Fix("write to each view by its index, `x[i]`, or compute the rows into a new tensor: `torch.stack([…])`")]
     header = edits.replace_text(run.sources.span_of(file, loop.target), "i") + edits.replace_text(
         run.sources.span_of(file, loop.iter), f"range(len({rows}))"
     )
