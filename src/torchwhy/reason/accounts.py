@@ -1,4 +1,5 @@
-"""Sentences about decisions: where a size comes from, how a layer was built. One fact each, with this run's numbers and the user's names."""
+"""Sentences about decisions: where a size comes from, how a layer was built. One fact each, with this run's numbers and the user's
+names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Data outside of torch (numpy arrays, lists, files), followed through the text: from the expression that was converted to where it was made."""
+"""Data outside of torch (numpy arrays, lists, files), followed through the text: from the expression that was converted to where it was
+made."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ _STEPS = 16
 
 
 def follow_data(walk: Walk, place: Place) -> tuple[Origin, ...]:
-    """The places on the way, the first included. It ends where several values come together, at a name with several values, at a file's name, and
-    where a function was handed the data."""
+    """The places on the way, the first included. It ends where several values come together, at a name with several values, at a file's
+    name, and where a function was handed the data."""
     found: list[Origin] = []
     seen: set[ast.AST] = set()
     at: Place | None = place
@@ -60,9 +61,10 @@ def _data_names(place: Place, node: ast.AST) -> list[ast.Name]:
     bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     found = []
     for name in ast.walk(node):
-        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load) and name not in called and name.id not in bound:
-            if not hasattr(builtins, name.id) and not _is_import(place, name):
-                found.append(name)
+        if not isinstance(name, ast.Name) or not isinstance(name.ctx, ast.Load) or name in called or name.id in bound:
+            continue
+        if not hasattr(builtins, name.id) and not _is_import(place, name):
+            found.append(name)
     return found
 
 
@@ -76,10 +78,8 @@ def _is_import(place: Place, name: ast.Name) -> bool:
     return False
 
 
-
-
 def added_axis(walk: Walk, found: Sequence[Origin]) -> Span | None:
-    """Where data outside of torch was given another dimension (`a[:, None]`, `np.newaxis`, `expand_dims`), on the way or just before its last place."""
+    """Where data outside of torch was given another dimension (`a[:, None]`, `expand_dims`), on the way or just before its last place."""
     for origin in found:
         source = walk.sources.file(origin.span.file)
         node = source.exactly_at(origin.span) if source is not None else None

@@ -60,8 +60,8 @@ def setting_of(module: ModuleFacts, parameter: str, dim: int) -> str:
     """The constructor argument that decided dimension `dim` of the layer's parameter ("" where none is known)."""
     kind = base_kind(module)
     if kind in _RNNS:
-        sizes = _RNN_INPUT if parameter.startswith("weight_ih") else _RNN_HIDDEN if parameter.startswith("weight_hh") else ("hidden_size",)
-        return sizes[dim] if dim < len(sizes) else ""
+        of_rnn: tuple[str, ...] = _RNN_INPUT if parameter.startswith("weight_ih") else _RNN_HIDDEN if parameter.startswith("weight_hh") else ("hidden_size",)
+        return of_rnn[dim] if dim < len(of_rnn) else ""
     sizes = _PARAMETER_SIZES.get(kind, {}).get(parameter, ())
     if len(sizes) == 1 and sizes[0] == "normalized_shape":
         return sizes[0]

@@ -26,10 +26,11 @@ from .signatures import holds
 from .wording import code, place, shape_text
 
 Why = Literal["broken", "news", "missing", "giver", "layer"]
-MOVES = frozenset(
-    "permute transpose swapaxes swapdims movedim moveaxis t T mT view reshape squeeze unsqueeze getitem select mean sum max amax min amin argmax".split()
-)
-_PASSES = frozenset("relu gelu tanh sigmoid dropout contiguous clone detach to float add mul sub div silu leaky_relu elu softmax".split())
+_TURNS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "view", "reshape", "squeeze", "unsqueeze")
+_REDUCES = ("getitem", "select", "mean", "sum", "max", "amax", "min", "amin", "argmax")
+MOVES = frozenset((*_TURNS, *_REDUCES))
+_ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu", "elu", "softmax", "dropout")
+_PASSES = frozenset((*_ACTIVATIONS, "contiguous", "clone", "detach", "to", "float", "add", "mul", "sub", "div"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shap
     fix = Fix(f"give {name} {misfit.wants} {_features(misfit)} here as before", applicability="display-only")
     if last is not None and last.form == "literal" and last.value == misfit.gets:
         changes = "the data has another size"
-        fix = Fix(f"make {misfit.gets} at {place(size.span)} {misfit.wants}", edits.replace_text(size.span, str(misfit.wants)), changes=changes)
+        fix = Fix(
+            f"make {misfit.gets} at {place(size.span)} {misfit.wants}", edits.replace_text(size.span, str(misfit.wants)), changes=changes
+        )
     missing = _missing(run, misfit, fits)
     fixes = [*(missing[4] if missing else ()), fix]
     return "news", cause or run.raised, f"{misfit.gets} where {misfit.wants} came before", (note, told), fixes, Confidence.LIKELY
@@ -211,7 +214,7 @@ def parts_of(decision: Decision) -> tuple[int, ...]:
 
 
 def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: object = None) -> Cause:
-    """The line to blame for a layer's setting: as near to the literal as the text decides this layer alone, and not others that are built as well."""
+    """The line to blame for a layer's setting: as near to the literal as the text decides this layer alone, and no others."""
     cause = run.setting(module, setting, value)
     while len(cause.origins) > 1 and cause.origins[-1].form == "expression" and cause.origins[-1].text.startswith(("def ", "class ", "@")):
         cause = Cause(cause.origins[-2].span, cause.origins[:-1])  # what is computed there no single line decides
@@ -239,7 +242,13 @@ def _ways_of_others(run: Reading, module: ModuleFacts, of_the_loop: bool = False
     """
     found: dict[Span, str] = {}
     for other in run.evidence.modules[:200]:
-        if other.id != module.id and other.defined is None and other.built and module.built and (of_the_loop or other.built[0] != module.built[0]):
+        if (
+            other.id != module.id
+            and other.defined is None
+            and other.built
+            and module.built
+            and (of_the_loop or other.built[0] != module.built[0])
+        ):
             for name in other.passed:
                 if other.number(name) is not None and name in other.signature:
                     found |= {origin.span: origin.text for origin in run.setting(other, name).origins}

@@ -13,9 +13,10 @@ from .source import Expression, Sources
 def expressions(evidence: Evidence, failure: Failure) -> tuple[Operand, ...]:
     """`failure.operands` with `expression` and `span` filled in, from the failing call's syntax and the names of live tensors.
 
-    Where no op was recorded, what the failing layer's `forward` was given. A parameter of a layer is named by its path. Other operands take the
-    expression of the call: by identity where the call is that of a module (so that the outer call's argument is not taken for the input of a layer
-    inside of it), else when the numbers of both agree; else the variable that holds the tensor; else it stays empty: nothing is guessed.
+    Where no op was recorded, what the failing layer's `forward` was given. A parameter of a layer is named by its path. Other operands take
+    the expression of the call: by identity where the call is that of a module (so that the outer call's argument is not taken for the input
+    of a layer inside of it), else when the numbers of both agree; else the variable that holds the tensor; else it stays empty: nothing is
+    guessed.
     """
     names = history_of(evidence).names
     operands = failure.operands or forward_operands(failure)

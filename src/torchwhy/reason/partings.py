@@ -50,7 +50,7 @@ def _differing(one: TensorFacts, other: TensorFacts) -> int | None:
 
 
 def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | None:
-    """The line at which what came now became another thing than what came before: the call that the two do not share, else the data's own line."""
+    """The line at which what came now became another than what came before: the call that they do not share, else the data's own line."""
     found = parting(run.history, tensor, earlier, run.before)
     now, then = found.now, found.then
     if now is None or now.span is None:
@@ -75,7 +75,7 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
 
 
 def data_origin(run: Reading, op: OpRecord) -> Cause | None:
-    """For data that came out of numpy or plain Python: the value that was converted, followed to where it was made (as far as there is one way)."""
+    """For data that came out of numpy or plain Python: the value that was converted, followed to where it was made."""
     span = op.span
     written = run.sources.operands(span, op.name) if span is not None else ()
     source = run.sources.file(span.file) if span is not None else None
@@ -89,5 +89,3 @@ def data_origin(run: Reading, op: OpRecord) -> Cause | None:
 def _passes_something(sources: Sources, span: Span) -> bool:
     call = sources.call_at(span)
     return call is None or bool(call.args or call.keywords)
-
-

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from ..model import Edit, ModuleFacts, TensorFacts
+from ..model import Edit, ModuleFacts, Span, TensorFacts, tensors_in
 from .edits import set_keyword
 from .layers import base_kind
-from .reading import Reading
+from .provenance import Size
+from .reading import Cause, Reading
+from .sizes import size_expression
+from .wording import listed
 
-_RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 
 
 def is_recurrent(layer: ModuleFacts) -> bool:
-    return base_kind(layer) in _RECURRENT
+    return base_kind(layer) in RECURRENT
 
 
 def batch_first(layer: ModuleFacts) -> bool:
@@ -42,3 +45,55 @@ def turn_batch_first(run: Reading, layer: ModuleFacts) -> tuple[Edit, ...]:
     """`batch_first=True` (or False, where it is True) in the constructor call that the program wrote."""
     outer = run.builder(layer)
     return set_keyword(run.sources, outer.built[0], "batch_first", str(not batch_first(layer)), outer.signature) if outer.built else ()
+
+
+# ── the state of a failing call ──────────────────────────────────────────────────────────────────────────────────────
+def states(run: Reading) -> list[tuple[str, TensorFacts]]:
+    """The tensors of the state that the layer was given, with the user's words for them."""
+    operand = run.given("hx") or run.operand("hx")
+    if operand is None:
+        return []
+    known = {t.id: n for n, t in run.tensors}
+    inside = tensors_in(operand.value)
+    fallback = listed([operand.expression]) if operand.expression else "hx"
+    return [
+        (run.written(t) or known.get(t.id, "") or (fallback if len(inside) == 1 else f"{fallback}[{i}]"), t) for i, t in enumerate(inside)
+    ]
+
+
+def span_of_state(run: Reading) -> Span | None:
+    written = run.sources.arguments(run.raised)
+    return next(
+        (e.span for e in written if e.keyword == "hx"), written[1].span if len(written) > 1 and written[1].keyword is None else None
+    )
+
+
+def maker(run: Reading, state: TensorFacts, dim: int) -> Cause | Span:
+    """The line that gave the state this size."""
+    decision = run.decided(state, Size(dim))
+    written = written_size(run, state, dim)
+    if written is not None:
+        return written
+    if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None:
+        return decision.op.span
+    return run.cause(decision)
+
+
+def written_size(run: Reading, state: TensorFacts, dim: int) -> Span | None:
+    """The expression that gave the state this size where it was made."""
+    decision = run.decided(state, Size(dim))
+    written = None
+    if decision.op is not None and decision.dim is not None:
+        written = size_expression(run.sources, decision.op, decision.dim, decision.tensor.rank)
+    return written.span if written is not None else None
+
+
+def size_at_hand(run: Reading, written: Span | None, x: TensorFacts, batch: int) -> str:
+    """`x.size(0)`, where the state is made in the function that has the input at hand."""
+    span = run.span_of("input")
+    if written is None or span is None or x.shape is None or written.file != span.file:
+        return ""
+    if run.sources.function_at(span.file, span.line) is not run.sources.function_at(written.file, written.line) or written.line > span.line:
+        return ""
+    name = run.sources.segment(span)
+    return f"{name}.size({x.shape.index(batch)})" if name.isidentifier() else ""

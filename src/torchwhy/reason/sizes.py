@@ -18,7 +18,7 @@ _ONE_NUMBER = {"arange": "end", "eye": "n", "linspace": "steps", "one_hot": "num
 
 
 def size_expression(sources: Sources, op: OpRecord, dim: int, rank: int) -> Expression | None:
-    """The expression that gives dimension `dim` (of `rank`) in the call that made a tensor: `7` in `torch.zeros(2, 7)` and in `x.view((2, 7))`."""
+    """The expression that gives dimension `dim` (of `rank`) in the call that made it: `7` in `torch.zeros(2, 7)`, `x.view((2, 7))`."""
     if op.name == "getitem":
         return _slice_expression(sources, op, dim, rank)
     source, call = _call(sources, op)
@@ -151,8 +151,7 @@ def _tensors_named(evidence: Evidence, sources: Sources, place: Place, before: i
             continue
         if op.index < before and op.outputs and any(_same_place(span, v) for v in values):
             yield op.outputs[0]
-        for tensor in _operands_called(sources, op, text):
-            yield tensor
+        yield from _operands_called(sources, op, text)
     for frame in reversed(evidence.failure.user_frames if evidence.failure is not None else ()):
         if frame.span.file == place.source.file and frame.span.function.rpartition(".")[2] in (function, "") and name:
             value = frame.local(name)

@@ -14,7 +14,23 @@ from .source import UNREADABLE, SourceFile
 from .walk import Walk
 from .wording import code
 
-_NOT_LAYERS = ("relu", "tanh", "sigmoid", "softmax", "flatten", "view", "reshape", "cat", "print", "dropout", "forward", "float", "to", "squeeze", "transpose")
+_NOT_LAYERS = (
+    "relu",
+    "tanh",
+    "sigmoid",
+    "softmax",
+    "flatten",
+    "view",
+    "reshape",
+    "cat",
+    "print",
+    "dropout",
+    "forward",
+    "float",
+    "to",
+    "squeeze",
+    "transpose",
+)
 
 
 def called_in_line(run: Reading) -> str:
@@ -36,7 +52,7 @@ def _callees(run: Reading) -> list[str]:
 
 
 def built_in_text(run: Reading, kinds: Sequence[str], parameter: str, position: int, value: int) -> Cause | None:
-    """The argument of the only call in the program's text that builds such a layer with this value; of several, the one with the failing line's name."""
+    """The argument of the only call in the text that builds such a layer with this value; of several, that of the failing line's name."""
     found: list[tuple[SourceFile, ast.expr, str]] = []
     walk = Walk(run.sources)
     for source in run.sources.files():

@@ -6,15 +6,17 @@ Erroneous code (TW0108):
 {example}
 ```
 
-Why: attention compares each query with each key: both need the same width (`embed_dim`, unless `kdim` and `vdim` say otherwise) and the same batch,
-each key has one value, and the heads share the width equally. `nn.MultiheadAttention` and the transformer layers read `[time, batch, width]` unless
-they are built with `batch_first=True`. `attn_mask` is `[queries, keys]`, `key_padding_mask` is `[batch, keys]`.
+Why: attention compares each query with each key: both need the same width (`embed_dim`, unless `kdim` and `vdim` say otherwise) and the
+same batch, each key has one value, and the heads share the width equally. `nn.MultiheadAttention` and the transformer layers read `[time,
+batch, width]` unless they are built with `batch_first=True`. `attn_mask` is `[queries, keys]`, `key_padding_mask` is `[batch, keys]`.
 
-Fix: a number of heads that divides the width, `batch_first=True`, `kdim`/`vdim` for keys of another width, a mask made for the length of this batch.
+Fix: a number of heads that divides the width, `batch_first=True`, `kdim`/`vdim` for keys of another width, a mask made for the length of
+this batch.
 
-Messages: `embed_dim must be divisible by num_heads`; `was expecting embedding dimension of 64, but got 32`; `The shape of the 2D attn_mask is
-torch.Size([4, 4]), but should be (3, 3).`; `Expected key_padded_mask.shape[0] to be 9, but got 5`; `key shape … does not match value shape …`; `the batch
-number of src and tgt must be equal`; and inside of attention also `mat1 and mat2 …`, `shape … is invalid for input of size …`.
+Messages: `embed_dim must be divisible by num_heads`; `was expecting embedding dimension of 64, but got 32`; `The shape of the 2D
+attn_mask is torch.Size([4, 4]), but should be (3, 3).`; `Expected key_padded_mask.shape[0] to be 9, but got 5`; `key shape … does not
+match value shape …`; `the batch number of src and tgt must be equal`; and inside of attention also `mat1 and mat2 …`, `shape … is invalid
+for input of size …`.
 
 Not to be confused with: `shape.matmul`, for attention that the program writes out itself.
 """
@@ -25,7 +27,7 @@ import re
 from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Operand, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Edit, Evidence, Fix, ModuleFacts, Operand, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account
 from ...reason.conflict import conflict
@@ -36,7 +38,13 @@ from ...reason.wording import code, listed, place, shape_text
 
 _LAYERS = ("MultiheadAttention", "Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
 _OPS = ("multi_head_attention_forward", "scaled_dot_product_attention", *_LAYERS)
-_PARTS = {"query": ("query", "src"), "key": ("key", "tgt"), "value": ("value",), "attn_mask": ("attn_mask",), "key_padding_mask": ("key_padding_mask",)}
+_PARTS = {
+    "query": ("query", "src"),
+    "key": ("key", "tgt"),
+    "value": ("value",),
+    "attn_mask": ("attn_mask",),
+    "key_padding_mask": ("key_padding_mask",),
+}
 _KEYWORDS = {"key_padding_mask": "key_padding_mask", "attn_mask": "mask"}
 
 
@@ -48,10 +56,17 @@ class Attention(Family):
         Trigger(r"was expecting embedding dimension of (?P<wants>\d+), but got (?:torch\.Size\(.*, )?(?P<gets>\d+)"),
         Trigger(r"passed-in embed_dim (?P<wants>\d+) didn't match last dim of query (?P<gets>\d+)"),
         Trigger(r"the feature number of src and tgt must be equal to d_model|the batch number of src and tgt must be equal"),
-        Trigger(r"attn_mask is torch\.Size|key_padd(?:ing|ed)_mask|attn_mask.*but found|mask shape should be|key's sequence and batch dims"),
-        Trigger(r"key shape .* does not match value shape|[Ff]or (?:un)?batched \(\d-D\) `query`|query should be unbatched 2D or batched 3D"),
+        Trigger(
+            r"attn_mask is torch\.Size|key_padd(?:ing|ed)_mask|attn_mask.*but found|mask shape should be|key's sequence and batch dims"
+        ),
+        Trigger(
+            r"key shape .* does not match value shape|[Ff]or (?:un)?batched \(\d-D\) `query`|query should be unbatched 2D or batched 3D"
+        ),
         Trigger(r"expecting key_padding_mask shape|The size of the \dD attn_mask is not correct"),
-        Trigger(r"is invalid for input of size|mat1 and mat2 shapes|first two dimensions of batch2|must match the size of tensor|expanded size of the tensor"),
+        Trigger(
+            r"is invalid for input of size|mat1 and mat2 shapes|first two dimensions of batch2"
+            r"|must match the size of tensor|expanded size of the tensor"
+        ),
     )
     rank = 3
 
@@ -62,7 +77,11 @@ class Attention(Family):
         module = run.module
         op = run.op.name if run.op is not None else ""
         if op not in _OPS and (module is None or module.kind not in _LAYERS):
-            return None if self.triggers[-1].match(run.failure) else run.diagnosis(self, "an attention gets parts that do not fit one another", None)
+            return (
+                None
+                if self.triggers[-1].match(run.failure)
+                else run.diagnosis(self, "an attention gets parts that do not fit one another", None)
+            )
         layer = module if module is not None and module.kind in _LAYERS else None
         parts = {name: part for name, words in _PARTS.items() if (part := self._part(run, layer, words)) is not None}
         return self._judge(run, layer, parts, match)
@@ -78,7 +97,9 @@ class Attention(Family):
                 return operand, inside[0]
         return None
 
-    def _judge(self, run: Reading, layer: ModuleFacts | None, parts: dict[str, tuple[Operand, TensorFacts]], match: re.Match[str]) -> Diagnosis | None:
+    def _judge(
+        self, run: Reading, layer: ModuleFacts | None, parts: dict[str, tuple[Operand, TensorFacts]], match: re.Match[str]
+    ) -> Diagnosis | None:
         """The first of the rules of attention that is broken."""
         who = named(run, layer) if layer is not None else "`scaled_dot_product_attention`"
         notes = [f"the {name} {code(o.expression) + ' ' if o.expression else ''}is {shape_text(t.shape)}" for name, (o, t) in parts.items()]
@@ -95,33 +116,56 @@ class Attention(Family):
                     return self._width(run, layer, name, setting, part, wanted, notes, parts[name][0].parameter)
         if key is None or not key.shape:
             return run.diagnosis(self, f"{who} gets parts that do not fit one another", None, notes=notes)
-        if {query.rank, key.rank, *((value.rank,) if value else ())} - {2, 3, 4} or layer is not None and (query.rank not in (2, 3) or query.rank != key.rank):
+        if (
+            {query.rank, key.rank, *((value.rank,) if value else ())} - {2, 3, 4}
+            or layer is not None
+            and (query.rank not in (2, 3) or query.rank != key.rank)
+        ):
             return self._ranks(run, who, query, key, notes)
         time, batch = (query.rank - 2, 0) if layer is None else (1, 0) if batch_first(layer) else (0, 1)
         sides = [("query", query), ("key", key)]
         if layer is None and query.shape[-1] != key.shape[-1]:
             return self._two(run, who, parts, sides, -1, -1, "features", notes)
-        if value is not None and value.shape and key.shape[time if layer is not None else -2] != value.shape[time if layer is not None else -2]:
+        if (
+            value is not None
+            and value.shape
+            and key.shape[time if layer is not None else -2] != value.shape[time if layer is not None else -2]
+        ):
             return self._two(run, who, parts, [("key", key), ("value", value)], time, time, "keys and values", notes)
         if query.rank >= 3 and key.rank >= 3 and query.shape[batch] != key.shape[batch] and 1 not in (query.shape[batch], key.shape[batch]):
             return self._batches(run, layer, who, parts, sides, batch, notes)
         return self._masks(run, layer, who, parts, query, key, time, batch, notes)
 
     # ── widths ────────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _width(self, run: Reading, layer: ModuleFacts, name: str, setting: str, part: TensorFacts, wanted: int, notes: list[str], operand: str) -> Diagnosis:
+    def _width(
+        self, run: Reading, layer: ModuleFacts, name: str, setting: str, part: TensorFacts, wanted: int, notes: list[str], operand: str
+    ) -> Diagnosis:
         assert part.shape is not None
         outer = run.builder(layer)
         real = "embed_dim" if outer.number("d_model") is None else "d_model"
         what = "" if name == "query" else f"{name}s of "
-        headline = f"{named(run, outer)} is built for {what}{real if setting == 'embed_dim' else 'width'} {wanted} but gets {part.shape[-1]}"
+        headline = (
+            f"{named(run, outer)} is built for {what}{real if setting == 'embed_dim' else 'width'} {wanted} but gets {part.shape[-1]}"
+        )
         found = explain(run, Misfit(outer, real, wanted, part, part.rank - 1, parameter=operand))
         if name != "query" and layer.number(setting) is None and outer is layer and layer.built and found.why in ("layer", "giver"):
             edit = (*edits.set_keyword(run.sources, layer.built[0], "kdim", str(part.shape[-1]), layer.signature),)
             more = edits.set_keyword(run.sources, layer.built[0], "vdim", str(part.shape[-1]), layer.signature)
-            joined = (edits.Edit(edit[0].span, edit[0].text + more[0].text),) if edit and more and edit[0].span == more[0].span else (*edit, *more)
-            fix = Fix(f"build {named(run, layer)} for keys of {part.shape[-1]}: kdim and vdim", joined, changes="it gets weights of another size")
-            return run.diagnosis(self, headline, layer.built[0], f"has no kdim: keys are {wanted} wide", trail=found.trail, notes=[*notes, *found.notes],
-                                 fixes=[fix])  # fmt: skip
+            joined = (
+                (Edit(edit[0].span, edit[0].text + more[0].text),) if edit and more and edit[0].span == more[0].span else (*edit, *more)
+            )
+            fix = Fix(
+                f"build {named(run, layer)} for keys of {part.shape[-1]}: kdim and vdim", joined, changes="it gets weights of another size"
+            )
+            return run.diagnosis(
+                self,
+                headline,
+                layer.built[0],
+                f"has no kdim: keys are {wanted} wide",
+                trail=found.trail,
+                notes=[*notes, *found.notes],
+                fixes=[fix],
+            )
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*found.notes, *notes], fixes=found.fixes)
 
     def _heads(self, run: Reading) -> Diagnosis | None:
@@ -129,14 +173,23 @@ class Attention(Family):
         layer = run.constructing
         width, heads = (layer.number("embed_dim"), layer.number("num_heads")) if layer is not None else (None, None)
         if layer is None or not width or not heads:
-            return None if run.failure.frames and run.failure.frames[-1].origin == "user" else run.diagnosis(self, "the width is no multiple of the heads", None)
-        outer = next((m for f in run.failure.frames if f.origin == "torch" and (m := run.history.module(f.module)) is not None and m.built), layer)
+            return (
+                None
+                if run.failure.frames and run.failure.frames[-1].origin == "user"
+                else run.diagnosis(self, "the width is no multiple of the heads", None)
+            )
+        outer = next(
+            (m for f in run.failure.frames if f.origin == "torch" and (m := run.history.module(f.module)) is not None and m.built), layer
+        )
         names = ("d_model", "nhead") if outer.number("nhead") is not None else ("embed_dim", "num_heads")
         cause, other = run.setting(outer, names[1], heads), run.setting(outer, names[0], width)
         fits = min((n for n in range(1, width + 1) if width % n == 0), key=lambda n: (abs(n - heads), n))
         headline = f"{names[0]}={width} is no multiple of {names[1]}={heads}"
-        notes = [f"each of the {heads} heads takes an equal share of the width; {width} leaves {width % heads}", setting_account(run, outer, names[1]),
-                 f"{names[0]}={width} comes from {place(other.span)}"]  # fmt: skip
+        notes = [
+            f"each of the {heads} heads takes an equal share of the width; {width} leaves {width % heads}",
+            setting_account(run, outer, names[1]),
+            f"{names[0]}={width} comes from {place(other.span)}",
+        ]
         divisors = [n for n in range(1, width + 1) if width % n == 0 and n <= 4 * heads]
         notes.append(f"{width} can have {listed([str(n) for n in divisors[-6:]], 'or')} heads")
         last = cause.origins[-1] if cause.origins else None
@@ -145,8 +198,17 @@ class Attention(Family):
         return run.diagnosis(self, headline, cause, f"{names[1]} is {heads}", notes=notes, fixes=[fix], confidence=Confidence.CERTAIN)
 
     # ── two parts ─────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _two(self, run: Reading, who: str, parts: dict[str, tuple[Operand, TensorFacts]], sides: list[tuple[str, TensorFacts]], one: int, other: int, what: str,
-             notes: list[str]) -> Diagnosis:  # fmt: skip
+    def _two(
+        self,
+        run: Reading,
+        who: str,
+        parts: dict[str, tuple[Operand, TensorFacts]],
+        sides: list[tuple[str, TensorFacts]],
+        one: int,
+        other: int,
+        what: str,
+        notes: list[str],
+    ) -> Diagnosis:
         (name, a), (second, b) = sides
         words = [parts[n][0].expression or n for n in (name, second)]
         found = conflict(run, [(words[0], a, one % a.rank), (words[1], b, other % b.rank)])
@@ -159,20 +221,43 @@ class Attention(Family):
         headline = f"{who} gets a query of {query.rank} dimensions and a key of {key.rank}"
         odd = query if query.rank != 3 else key
         decision = run.decided(odd, "rank")
-        return run.diagnosis(self, headline, run.cause(decision) if decision.how == "op" else run.raised, f"is {shape_text(odd.shape)}",
-                             trail=run.trail(odd, "rank"), notes=notes)  # fmt: skip
+        return run.diagnosis(
+            self,
+            headline,
+            run.cause(decision) if decision.how == "op" else run.raised,
+            f"is {shape_text(odd.shape)}",
+            trail=run.trail(odd, "rank"),
+            notes=notes,
+        )
 
-    def _batches(self, run: Reading, layer: ModuleFacts | None, who: str, parts: dict[str, tuple[Operand, TensorFacts]], sides: list[tuple[str, TensorFacts]],
-                 batch: int, notes: list[str]) -> Diagnosis:  # fmt: skip
+    def _batches(
+        self,
+        run: Reading,
+        layer: ModuleFacts | None,
+        who: str,
+        parts: dict[str, tuple[Operand, TensorFacts]],
+        sides: list[tuple[str, TensorFacts]],
+        batch: int,
+        notes: list[str],
+    ) -> Diagnosis:
         (_, query), (_, key) = sides
         assert query.shape and key.shape
         headline = f"the query has a batch of {query.shape[batch]}, the key of {key.shape[batch]}"
         if layer is not None and query.rank == 3 and query.shape[1 - batch] == key.shape[1 - batch]:
             return self._batch_axis(run, layer, headline, query, notes)
-        other = next(((p, t) for p, t in (parts["query"], parts["key"]) if t.rank == 3 and t.shape and t.shape[1 - batch] in (query.shape[batch], key.shape[batch])), None)
+        other = next(
+            (
+                (p, t)
+                for p, t in (parts["query"], parts["key"])
+                if t.rank == 3 and t.shape and t.shape[1 - batch] in (query.shape[batch], key.shape[batch])
+            ),
+            None,
+        )
         if other is not None and other[0].span is not None:
             fix = Fix(f"transpose {code(other[0].expression)}", edits.append_method(run.sources, other[0].span, ".transpose(0, 1)"))
-            return run.diagnosis(self, headline, other[0].span, f"is {shape_text(other[1].shape)}", notes=[*notes, f"in {who}"], fixes=[fix])
+            return run.diagnosis(
+                self, headline, other[0].span, f"is {shape_text(other[1].shape)}", notes=[*notes, f"in {who}"], fixes=[fix]
+            )
         return self._two(run, who, parts, sides, batch, batch, "in its batch", notes)
 
     def _batch_axis(self, run: Reading, layer: ModuleFacts, headline: str, x: TensorFacts, notes: list[str]) -> Diagnosis:
@@ -184,8 +269,18 @@ class Attention(Family):
         return run.diagnosis(self, headline, outer.built[0] if outer.built else None, f"batch_first is {first}", notes=notes, fixes=[fix])
 
     # ── masks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _masks(self, run: Reading, layer: ModuleFacts | None, who: str, parts: dict[str, tuple[Operand, TensorFacts]], query: TensorFacts, key: TensorFacts, time: int,
-               batch: int, notes: list[str]) -> Diagnosis | None:  # fmt: skip
+    def _masks(
+        self,
+        run: Reading,
+        layer: ModuleFacts | None,
+        who: str,
+        parts: dict[str, tuple[Operand, TensorFacts]],
+        query: TensorFacts,
+        key: TensorFacts,
+        time: int,
+        batch: int,
+        notes: list[str],
+    ) -> Diagnosis | None:
         assert query.shape and key.shape
         length, keys = (query.shape[time], key.shape[time]) if layer is not None else (query.shape[-2], key.shape[-2])
         for name in ("key_padding_mask", "attn_mask"):
@@ -194,22 +289,45 @@ class Attention(Family):
                 continue
             wanted = (length, keys) if name == "attn_mask" else (query.shape[batch], keys) if query.rank == 3 else (keys,)
             has = mask.shape[-len(wanted) :]
-            wrong = next((d for d in range(-1, -len(wanted) - 1, -1) if len(has) >= -d and has[d] != wanted[d] and (layer is not None or has[d] != 1)), None)
-            if wrong is None and (layer is None or mask.rank == len(wanted) or name == "attn_mask" and mask.rank == 3 and self._heads_of(layer, query, batch) == mask.shape[0]):
+            wrong = next(
+                (
+                    d
+                    for d in range(-1, -len(wanted) - 1, -1)
+                    if len(has) >= -d and has[d] != wanted[d] and (layer is not None or has[d] != 1)
+                ),
+                None,
+            )
+            if wrong is None and (
+                layer is None
+                or mask.rank == len(wanted)
+                or name == "attn_mask"
+                and mask.rank == 3
+                and self._heads_of(layer, query, batch) == mask.shape[0]
+            ):
                 continue
             word = operand.expression or run.written(mask) or name
             headline = f"the {name} is {shape_text(mask.shape)} where {shape_text(wanted)} is taken"
-            notes.append(f"{code(word)} says for {'each query and key' if name == 'attn_mask' else 'each sample and key'} whether it counts")
+            notes.append(
+                f"{code(word)} says for {'each query and key' if name == 'attn_mask' else 'each sample and key'} whether it counts"
+            )
             swapped = layer is not None and query.rank == 3 and not batch_first(layer)
             flipped = (keys, query.shape[batch]) if name == "key_padding_mask" else (query.shape[batch], query.shape[batch])
             if swapped and layer is not None and tuple(has) == flipped and query.shape[batch] != length:
                 return self._batch_axis(run, layer, headline, query, notes)
             dim = (wrong or -1) % mask.rank
             against = time if layer is not None else query.rank - 2
-            found = conflict(run, [(word, mask, dim), (parts["query"][0].expression or "query", query, against if name == "attn_mask" else batch if dim == 0 else against)])
+            found = conflict(
+                run,
+                [
+                    (word, mask, dim),
+                    (parts["query"][0].expression or "query", query, against if name == "attn_mask" else batch if dim == 0 else against),
+                ],
+            )
             notes.append(size_account(run, query, against))
             fix = Fix(f"make {code(word)} for {length} queries and {keys} keys", applicability="display-only")
-            return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes, f"in {who}"], fixes=[fix])
+            return run.diagnosis(
+                self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes, f"in {who}"], fixes=[fix]
+            )
         return None
 
     def _heads_of(self, layer: ModuleFacts, query: TensorFacts, batch: int) -> int:

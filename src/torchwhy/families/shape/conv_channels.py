@@ -6,18 +6,18 @@ Erroneous code (TW0103):
 {example}
 ```
 
-Why: `nn.Conv2d(in_channels, out_channels, kernel_size)` sums over the channels of its input, dimension 1 of `[batch, channels, height, width]`,
-so there must be `in_channels` of them. Another number comes from pictures in grey (1) or with transparency (4), from pictures whose channels come
-last (`[batch, height, width, channels]`), from a `torch.cat` of skip connections, or from a layer before it with another `out_channels`.
+Why: `nn.Conv2d(in_channels, out_channels, kernel_size)` sums over the channels of its input, dimension 1 of `[batch, channels, height,
+width]`, so there must be `in_channels` of them. Another number comes from pictures in grey (1) or with transparency (4), from pictures
+whose channels come last (`[batch, height, width, channels]`), from a `torch.cat` of skip connections, or from a layer before it with
+another `out_channels`.
 
-Fix: build the layer for the channels that reach it, or give the data the channels: convert the pictures (`convert("RGB")`), move the channels with
-`permute(0, 3, 1, 2)`.
+Fix: build the layer for the channels that reach it, or give the data the channels: convert the pictures (`convert("RGB")`), move the
+channels with `permute(0, 3, 1, 2)`.
 
 Messages: `Given groups=1, weight of size [8, 3, 3, 3], expected input[4, 1, 28, 28] to have 3 channels, but got 1 channels instead`.
 
-Not to be confused with: `shape.conv-rank`, where the number of dimensions is another one; a batch of grey pictures without a channel dimension
-(`[batch, height, width]`) is read as one picture with `batch` channels.
-"""
+Not to be confused with: `shape.conv-rank`, where the number of dimensions is another one; a batch of grey pictures without a channel
+dimension (`[batch, height, width]`) is read as one picture with `batch` channels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from ...reason.reading import Reading, named, reading
 from ...reason.texts import built_in_text, called_in_line, rebuilt
 from ...reason.wording import layer_text, place, shape_text
 
-_CHANNELS = r"weight of size \[(?P<weight>[\d, ]*)\], expected input\[(?P<input>[\d, ]*)\] to have (?P<wants>\d+) channels, but got (?P<gets>\d+)"
+_CHANNELS = (
+    r"weight of size \[(?P<weight>[\d, ]*)\], expected input\[(?P<input>[\d, ]*)\] to have (?P<wants>\d+) channels, but got (?P<gets>\d+)"
+)
 
 
 class ConvChannels(Family):
@@ -73,13 +75,27 @@ class ConvChannels(Family):
     def _told(self, run: Reading, match: re.Match[str], who: str, headline: str, wants: int, gets: int) -> Diagnosis:
         """From the message and the text alone."""
         groups = match.groupdict()
-        notes = [f"the input is [{groups['input']}], the weight [{groups['weight']}]: [out_channels, in_channels, kernel]"] if groups.get("weight") else []
+        notes = (
+            [f"the input is [{groups['input']}], the weight [{groups['weight']}]: [out_channels, in_channels, kernel]"]
+            if groups.get("weight")
+            else []
+        )
         sizes = [int(n) for n in (groups.get("input") or "").split(",") if n.strip()]
         if wants in sizes[2:]:
-            notes.append(f"{wants} stands in dimension {sizes.index(wants, 2)}: the channels come last, they belong in dimension 1 (`permute`)")
+            notes.append(
+                f"{wants} stands in dimension {sizes.index(wants, 2)}: the channels come last, they belong in dimension 1 (`permute`)"
+            )
         kinds = [f"{kind}{n}d" for kind in ("Conv", "ConvTranspose") for n in (1, 2, 3)]
         cause = built_in_text(run, kinds, "in_channels", 0, wants)
-        return run.diagnosis(self, headline, cause, f"in_channels is {wants}", notes=notes, fixes=[rebuilt(run, cause, who, "in_channels", gets)], confidence=Confidence.POSSIBLE)
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            f"in_channels is {wants}",
+            notes=notes,
+            fixes=[rebuilt(run, cause, who, "in_channels", gets)],
+            confidence=Confidence.POSSIBLE,
+        )
 
     def _fits(self, shape: tuple[int, ...], x: TensorFacts, dim: int, wants: int) -> bool:
         """The right channels, and the batch left where it is."""
@@ -92,10 +108,22 @@ class ConvChannels(Family):
         name = called(run, x, run.name_or_empty("input"))
         if gets == 1:
             sizes = ", ".join(str(wants) if d == dim else "-1" for d in range(x.rank))
-            return [Fix(f"show {name} to all {wants} channels", append_method(run.sources, span, f".expand({sizes})"), changes="the grey values are repeated")]
+            return [
+                Fix(
+                    f"show {name} to all {wants} channels",
+                    append_method(run.sources, span, f".expand({sizes})"),
+                    changes="the grey values are repeated",
+                )
+            ]
         if gets > wants and (gets, wants) in ((4, 3), (2, 1)):
             index = ", ".join(f":{wants}" if d == dim else ":" for d in range(dim + 1))
-            return [Fix(f"leave out the alpha channel of {name}", append_method(run.sources, span, f"[{index}]"), changes=f"{gets - wants} channel is dropped")]
+            return [
+                Fix(
+                    f"leave out the alpha channel of {name}",
+                    append_method(run.sources, span, f"[{index}]"),
+                    changes=f"{gets - wants} channel is dropped",
+                )
+            ]
         return []
 
     def _functional(self, run: Reading, x: TensorFacts, weight: TensorFacts | None, dim: int, headline: str) -> Diagnosis:
@@ -120,7 +148,10 @@ class ConvChannels(Family):
             return run.diagnosis(self, f"{which}_channels is no multiple of groups", None)
         headline = f"{which}_channels={channels} is no multiple of groups={groups}"
         cause = run.setting(layer, f"{which}_channels", channels)
-        notes = [f"{layer_text(layer, 'in_channels', 'out_channels', 'groups')} at {place(run.raised)}: each group takes an equal share of the channels"]
+        notes = [
+            f"{layer_text(layer, 'in_channels', 'out_channels', 'groups')} at {place(run.raised)}: "
+            "each group takes an equal share of the channels"
+        ]
         return run.diagnosis(self, headline, cause, f"{which}_channels is {channels}", notes=notes, confidence=Confidence.CERTAIN)
 
     def _under_construction(self, run: Reading) -> ModuleFacts | None:

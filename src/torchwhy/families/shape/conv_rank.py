@@ -6,14 +6,14 @@ Erroneous code (TW0104):
 {example}
 ```
 
-Why: `nn.Conv2d` takes `[batch, channels, height, width]`, or one picture without the batch dimension; `nn.Conv1d` and `nn.Conv3d` have one dimension
-less and more. Data of another rank has no channel dimension (grey pictures, one-dimensional signals), has its batch and time dimensions apart (video),
-was flattened before, or lost a dimension to an index or a `squeeze`.
+Why: `nn.Conv2d` takes `[batch, channels, height, width]`, or one picture without the batch dimension; `nn.Conv1d` and `nn.Conv3d` have
+one dimension less and more. Data of another rank has no channel dimension (grey pictures, one-dimensional signals), has its batch and
+time dimensions apart (video), was flattened before, or lost a dimension to an index or a `squeeze`.
 
 Fix: add the missing dimension with `unsqueeze`, merge two with `flatten(0, 1)`, or take the convolution of the right dimension.
 
-Messages: `Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: [4, 10]`; before torch 1.11: `Expected 4-dimensional input
-for 4-dimensional weight [8, 3, 3, 3], but got 3-dimensional input of size [3, 28, 28] instead`.
+Messages: `Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: [4, 10]`; before torch 1.11: `Expected
+4-dimensional input for 4-dimensional weight [8, 3, 3, 3], but got 3-dimensional input of size [3, 28, 28] instead`.
 
 Not to be confused with: `shape.conv-channels`, where the dimensions are right and the number of channels is not.
 """
@@ -45,8 +45,14 @@ class ConvRank(Family):
     title = "a convolution gets a tensor with another number of dimensions than it takes"
     triggers = (
         Trigger(r"Expected \d+D \(unbatched\) or \d+D \(batched\) input to (?P<op>conv\w+), but got input of size: \[(?P<input>[\d, ]*)\]"),
-        Trigger(r"Expected \d+-dimensional input for \d+-dimensional weight \[?(?P<weight>[\d, ]+)\]?, but got \d+-dimensional input of size \[(?P<input>[\d, ]*)\]"),
-        Trigger(r"Given groups=\d+, weight of size \[(?P<weight>[\d, ]*)\], expected input\[(?P<input>[\d, ]*)\] to have (?P<wants>\d+) channels"),
+        Trigger(
+            r"Expected \d+-dimensional input for \d+-dimensional weight \[?(?P<weight>[\d, ]+)\]?, "
+            r"but got \d+-dimensional input of size \[(?P<input>[\d, ]*)\]"
+        ),
+        Trigger(
+            r"Given groups=\d+, weight of size \[(?P<weight>[\d, ]*)\], "
+            r"expected input\[(?P<input>[\d, ]*)\] to have (?P<wants>\d+) channels"
+        ),
     )
     rank = 2
 
@@ -59,7 +65,8 @@ class ConvRank(Family):
         if shape is None or "wants" in groups and (x is None or len(shape) != spatial + 1 or match["wants"] != "1"):
             return None
         layer = run.layer
-        headline = f"{named(run, layer) if layer else called_in_line(run) or code(f'conv{spatial}d')} takes {spatial + 2} dimensions but gets {len(shape)}: {shape_text(shape)}"
+        who = named(run, layer) if layer else called_in_line(run) or code(f"conv{spatial}d")
+        headline = f"{who} takes {spatial + 2} dimensions but gets {len(shape)}: {shape_text(shape)}"
         if "wants" in groups:
             headline = f"{called(run, x, run.name_or_empty('input')) if x else 'the input'} has no channel dimension: {shape_text(shape)}"
         if x is None:
@@ -83,9 +90,12 @@ class ConvRank(Family):
             span, text = found[0].span, run.sources.segment(found[0].span)
             removed = without_method(run.sources, span, op.name)
             fixes = [Fix(f"leave out {code('.' + op.name)}", removed)] if removed else []
-            return span, f"makes {shape_text(op.outputs[0].shape)} of {shape_text(before.shape)}", fixes, [
-                f"before {code(text)} at {place(span)} it was {shape_text(before.shape)}"
-            ]  # fmt: skip
+            return (
+                span,
+                f"makes {shape_text(op.outputs[0].shape)} of {shape_text(before.shape)}",
+                fixes,
+                [f"before {code(text)} at {place(span)} it was {shape_text(before.shape)}"],
+            )
         kinds: tuple[Kind, ...] = ("add", "drop", "merge")
         possible = steps(x.shape or (), fits, kinds)
         span_here = run.span_of("input")

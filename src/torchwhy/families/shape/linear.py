@@ -13,7 +13,8 @@ columns that were joined by `torch.cat`, or a `flatten`, `permute` or `squeeze` 
 Fix: make the layer as wide as what reaches it, or mend the step before it that changed the size. `nn.LazyLinear(out_features)` takes
 the number from the first batch.
 
-Messages: `mat1 and mat2 shapes cannot be multiplied (32x3136 and 1024x128)`; before torch 1.8: `size mismatch, m1: [32 x 3136], m2: [1024 x 128]`.
+Messages: `mat1 and mat2 shapes cannot be multiplied (32x3136 and 1024x128)`; before torch 1.8: `size mismatch, m1: [32 x 3136], m2: [1024
+x 128]`.
 
 Not to be confused with: `shape.matmul`, a product of two tensors without a layer.
 """
@@ -94,9 +95,17 @@ class Linear(Family):
         cause = built_in_text(run, ("Linear",), "in_features", 0, wants)
         notes = [f"the input has {rows} rows of {gets} features, the layer is a Linear(in_features={wants}, out_features={out})"]
         if rows * gets == wants or gets and wants % gets == 0 and rows % (wants // gets) == 0:
-            notes.append(f"{wants} is {wants // gets} · {gets}: a `flatten` of the last dimensions is missing, if these are {wants // gets} parts of one sample")
+            notes.append(f"{wants} is {wants // gets} · {gets}: if these are {wants // gets} parts of one sample, a `flatten` is missing")
         headline = f"{who} is built for {wants} input features but gets {gets}"
-        return run.diagnosis(self, headline, cause, f"in_features is {wants}", notes=notes, fixes=[rebuilt(run, cause, who, "in_features", gets)], confidence=Confidence.POSSIBLE)
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            f"in_features is {wants}",
+            notes=notes,
+            fixes=[rebuilt(run, cause, who, "in_features", gets)],
+            confidence=Confidence.POSSIBLE,
+        )
 
     def _functional(self, run: Reading, x: TensorFacts, weight: TensorFacts) -> Diagnosis | None:
         """`F.linear(x, weight)` with a weight of the program's own: it is used as `x @ weight.T`."""

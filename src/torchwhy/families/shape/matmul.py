@@ -6,14 +6,15 @@ Erroneous code (TW0101):
 {example}
 ```
 
-Why: `a @ b` sums over the last dimension of `a` and the last but one of `b`: `[n, k] @ [k, m]`. The two sizes `k` must be the same, and the dimensions
-before them (the batches) too. Where both matrices have their features last, as rows of embeddings or queries and keys have, the second one must be
-transposed: `a @ b.T`, `q @ k.transpose(-2, -1)`.
+Why: `a @ b` sums over the last dimension of `a` and the last but one of `b`: `[n, k] @ [k, m]`. The two sizes `k` must be the same, and
+the dimensions before them (the batches) too. Where both matrices have their features last, as rows of embeddings or queries and keys
+have, the second one must be transposed: `a @ b.T`, `q @ k.transpose(-2, -1)`.
 
 Fix: transpose the operand that stands the wrong way, move the batch to the front, or mend the size where it was decided.
 
-Messages: `mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)`; `Expected size for first two dimensions of batch2 tensor to be: [2, 4] but got: [2,
-5].`; `size mismatch, got input (2), mat (2x3), vec (4)`; `inconsistent tensor size, expected tensor [3] and src [4] …`; `batch1 must be a 3D tensor`.
+Messages: `mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)`; `Expected size for first two dimensions of batch2 tensor to be: [2,
+4] but got: [2, 5].`; `size mismatch, got input (2), mat (2x3), vec (4)`; `inconsistent tensor size, expected tensor [3] and src [4] …`;
+`batch1 must be a 3D tensor`.
 
 Not to be confused with: `shape.linear`, where a layer multiplies its input with its own weight.
 """
@@ -21,9 +22,10 @@ Not to be confused with: `shape.linear`, where a layer multiplies its input with
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Diagnosis, Evidence, Fix, Operand, OpRecord, TensorFacts, tensors_in
+from ...model import Diagnosis, Evidence, Fix, Operand, OpRecord, Span, TensorFacts, tensors_in
 from ...reason.accounts import called
 from ...reason.conflict import conflict, size_fixes
 from ...reason.edits import append_method
@@ -31,20 +33,50 @@ from ...reason.fits import Shape, Step, steps
 from ...reason.misfits import broken_at
 from ...reason.partings import parted
 from ...reason.provenance import Size
-from ...reason.reading import Reading, reading
+from ...reason.reading import Cause, Reading, reading
 from ...reason.shape_edits import without_method
-from ...reason.wording import code, place, shape_text
+from ...reason.wording import code, first_fitting, place, shape_text
 
-_OPS = frozenset(["matmul", "mm", "bmm", "mv", "dot", "vdot", "addmm", "addmv", "baddbmm", "addbmm", "inner", "multi_dot", "chain_matmul", "linalg_vecdot", "vecdot"])
-_PAIRS = (("mat1", "mat2"), ("batch1", "batch2"), ("mat", "vec"), ("input", "mat2"), ("input", "vec"), ("input", "tensor"), ("input", "other"), ("self", "other"))
+_OPS = frozenset(
+    [
+        "matmul",
+        "mm",
+        "bmm",
+        "mv",
+        "dot",
+        "vdot",
+        "addmm",
+        "addmv",
+        "baddbmm",
+        "addbmm",
+        "inner",
+        "multi_dot",
+        "chain_matmul",
+        "linalg_vecdot",
+        "vecdot",
+    ]
+)
+_PAIRS = (
+    ("mat1", "mat2"),
+    ("batch1", "batch2"),
+    ("mat", "vec"),
+    ("input", "mat2"),
+    ("input", "vec"),
+    ("input", "tensor"),
+    ("input", "other"),
+    ("self", "other"),
+)
 _MESSAGES = (
     r"mat1 and mat2 shapes cannot be multiplied(?: \((?P<left>\d+x\d+) and (?P<right>\d+x\d+)\))?",
-    r"Expected size for first two dimensions of batch2 tensor|Expected tensor to have size \d+ at dimension 1, but got size \d+ for argument #2",
+    r"Expected size for first two dimensions of batch2 tensor"
+    r"|Expected tensor to have size \d+ at dimension 1, but got size \d+ for argument #2",
     r"size mismatch, (?:m1|got)|inconsistent tensor size, expected tensor|contracted dimensions need to match|multi_dot\(\): tensors",
     r"(?:batch[12]|self|mat[12]?) must be a (?:3D tensor|matrix)|[12]D tensors expected, but got|vector \+ matrix @ vector expected",
     r"both arguments to matmul need to be at least 1D|inner\(\) the last dimension must match|mat1 dim 1 must match mat2 dim 0",
     r"must match the size of tensor|The expanded size of the tensor|batch1 and batch2 must have same number of batches",
 )
+_RANKS = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1), "addmm": (2, 2), "baddbmm": (3, 3), "addmv": (2, 1)}
+Factor = tuple[Operand, TensorFacts]
 
 
 class Matmul(Family):
@@ -77,10 +109,14 @@ class Matmul(Family):
             return run.diagnosis(self, headline, run.span_of(right.parameter) or run.raised, f"is {shape_text(b.shape)}", notes=notes)
         owned = [t.id in run.history.owner_of for t in (a, b)]
         sides = [(left.expression or names[0].strip("`"), a, dims[0]), (right.expression or names[1].strip("`"), b, dims[1])]
-        found = conflict(run, sides, owned.index(True) if sum(owned) == 1 else None)  # a weight is built for the data, not the other way round
-        return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes], fixes=size_fixes(run, found))
+        found = conflict(
+            run, sides, owned.index(True) if sum(owned) == 1 else None
+        )  # a weight is built for the data, not the other way round
+        return run.diagnosis(
+            self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes], fixes=size_fixes(run, found)
+        )
 
-    def _pair(self, run: Reading, op: OpRecord) -> tuple[tuple[Operand, TensorFacts], tuple[Operand, TensorFacts]] | None:
+    def _pair(self, run: Reading, op: OpRecord) -> tuple[Factor, Factor] | None:
         """The two factors, with the user's words for them."""
         for one, other in _PAIRS:
             left, right = run.operand(one), run.operand(other)
@@ -101,26 +137,35 @@ class Matmul(Family):
 
     def _conflict(self, op: OpRecord, names: tuple[str, str], a: Shape, b: Shape) -> tuple[str, tuple[int, int] | None]:
         """The headline, and the two dimensions that should be equal (None for another number of dimensions)."""
-        shapes = f"{names[0]} {shape_text(a)} and {names[1]} {shape_text(b)} cannot be multiplied"
-        ranks = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1), "addmm": (2, 2), "baddbmm": (3, 3), "addmv": (2, 1)}.get(op.name.rstrip("_"))
-        if not a or not b or ranks is not None and (len(a), len(b)) != ranks:
-            wants = f"`{op.name}` takes {ranks[0]} and {ranks[1]} dimensions, not {len(a)} and {len(b)}" if ranks else shapes
-            return (wants if len(wants) <= 80 else "the factors have too few dimensions"), None
+        one, other = names
+        shapes = f"{shape_text(a)} and {shape_text(b)} cannot be multiplied"
+        ranks = _RANKS.get(op.name.rstrip("_"))
+        if ranks is not None and (len(a), len(b)) != ranks:
+            return f"`{op.name}` takes {ranks[0]} and {ranks[1]} dimensions, not {len(a)} and {len(b)}", None
+        if not a or not b:
+            return shapes, None
         inner = -1 if op.name in ("inner", "vecdot", "linalg_vecdot") or len(b) == 1 else -2
         if a[-1] != b[inner]:
-            what = ("columns" if len(a) > 1 else "values", "values" if len(b) == 1 else "columns" if inner == -1 else "rows")
-            headline = f"{names[0]} has {a[-1]} {what[0]} but {names[1]} has {b[inner]} {what[1]}"
-            return (headline if len(headline) <= 80 else f"{a[-1]} {what[0]} are multiplied with {b[inner]} {what[1]}"), (len(a) - 1, len(b) + inner)
-        for back in range(3, max(len(a), len(b)) + 1):
-            if len(a) >= back and len(b) >= back and a[-back] != b[-back] and 1 not in (a[-back], b[-back]) or op.name == "bmm" and a[0] != b[0]:
-                headline = f"{names[0]} has {a[-back]} matrices but {names[1]} has {b[-back]}"
-                return (headline if len(headline) <= 80 else f"{a[-back]} matrices are multiplied with {b[-back]}"), (len(a) - back, len(b) - back)
-        return (shapes if len(shapes) <= 80 else f"{shape_text(a)} and {shape_text(b)} cannot be multiplied"), None
+            left, right = "columns" if len(a) > 1 else "values", "values" if len(b) == 1 else "columns" if inner == -1 else "rows"
+            told = f"{one} has {a[-1]} {left} but {other} has {b[inner]} {right}"
+            return first_fitting(told, f"{a[-1]} {left} are multiplied with {b[inner]} {right}"), (len(a) - 1, len(b) + inner)
+        for back in range(3, min(len(a), len(b)) + 1):
+            if a[-back] != b[-back] and (op.name == "bmm" or 1 not in (a[-back], b[-back])):
+                told = f"{one} has {a[-back]} matrices but {other} has {b[-back]}"
+                return first_fitting(told, f"{a[-back]} matrices are multiplied with {b[-back]}"), (len(a) - back, len(b) - back)
+        return shapes, None
 
-    def _turned(self, run: Reading, left: tuple[Operand, TensorFacts], right: tuple[Operand, TensorFacts]) -> tuple[object, str, str, list[Fix]] | None:
+    def _turned(self, run: Reading, left: Factor, right: Factor) -> tuple[Cause | Span, str, str, list[Fix]] | None:
         """An operand that changed since it fitted, that was turned before, or that only has to be turned here; the second factor first."""
         a, b = left[1].shape or (), right[1].shape or ()
-        tests = ((right, lambda shape: _multiplies(a, shape)), (left, lambda shape: _multiplies(shape, b)))
+
+        def fits_right(shape: Shape) -> bool:
+            return _multiplies(a, shape)
+
+        def fits_left(shape: Shape) -> bool:
+            return _multiplies(shape, b)
+
+        tests = ((right, fits_right), (left, fits_left))
         for (_, tensor), fits in tests:
             earlier = run.earlier_input(tensor)
             if earlier is not None and earlier.shape and earlier.shape != tensor.shape and fits(earlier.shape):
@@ -132,7 +177,12 @@ class Matmul(Family):
                 span, before = broken[0].span, broken[1]
                 removed = without_method(run.sources, span, broken[0].name)
                 told = f"before {code(run.sources.segment(span))} at {place(span)} it was {shape_text(before.shape)}, which fits"
-                return span, f"makes {shape_text(tensor.shape)} of {shape_text(before.shape)}", told, [Fix(f"leave out {code('.' + broken[0].name)}", removed)]
+                return (
+                    span,
+                    f"makes {shape_text(tensor.shape)} of {shape_text(before.shape)}",
+                    told,
+                    [Fix(f"leave out {code('.' + broken[0].name)}", removed)],
+                )
         for (operand, tensor), fits in tests:
             possible = _turns(tensor.shape or (), fits)
             if possible and operand.span is not None:
@@ -148,7 +198,12 @@ class Matmul(Family):
         if not re.search(r"@|matmul|\bb?mm\b|\bmv\b|\bdot\(|addmm", text) or "/nn/modules/" in innermost:
             return None
         sizes = f" of {match['left']} and {match['right']}" if match.groupdict().get("left") else ""
-        return run.diagnosis(self, f"matrices{sizes} cannot be multiplied", None, notes=[f"the product is in {code(text)}", run.failure.message.split(". ")[0]])
+        return run.diagnosis(
+            self,
+            f"matrices{sizes} cannot be multiplied",
+            None,
+            notes=[f"the product is in {code(text)}", run.failure.message.split(". ")[0]],
+        )
 
     examples = (
         Example(
@@ -208,8 +263,8 @@ def _multiplies(a: Shape, b: Shape) -> bool:
     return all(m == n or 1 in (m, n) for m, n in zip(reversed(a[:-2]), reversed(b[:-2])))
 
 
-def _turns(shape: Shape, fits: object) -> tuple[Step, ...]:
+def _turns(shape: Shape, fits: Callable[[Shape], bool]) -> tuple[Step, ...]:
     """Transpositions that would make it fit: of the last two dimensions first, then of the first two."""
-    found = steps(shape, fits, ("move",))  # type: ignore[arg-type]
+    found = steps(shape, fits, ("move",))
     last = f".transpose({len(shape) - 2}, {len(shape) - 1})"
     return tuple(sorted(found, key=lambda s: (s.text not in (last, ".T"), "permute" in s.text)))

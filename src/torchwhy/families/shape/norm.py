@@ -6,16 +6,17 @@ Erroneous code (TW0105):
 {example}
 ```
 
-Why: `nn.BatchNorm1d/2d/3d(num_features)`, `nn.InstanceNorm…` and `nn.GroupNorm(num_groups, num_channels)` keep one number for each channel, and
-the channels are dimension 1 of their input; `nn.LayerNorm(normalized_shape)` counts from the right. Tokens (`[batch, tokens, width]`) behind a
-BatchNorm1d, or convolution maps (`[batch, channels, height, width]`) behind a LayerNorm, have their channels in the other place. In training, batch
-norm needs more than one value of each channel, so a batch of one sample has no variance.
+Why: `nn.BatchNorm1d/2d/3d(num_features)`, `nn.InstanceNorm…` and `nn.GroupNorm(num_groups, num_channels)` keep one number for each
+channel, and the channels are dimension 1 of their input; `nn.LayerNorm(normalized_shape)` counts from the right. Tokens (`[batch, tokens,
+width]`) behind a BatchNorm1d, or convolution maps (`[batch, channels, height, width]`) behind a LayerNorm, have their channels in the
+other place. In training, batch norm needs more than one value of each channel, so a batch of one sample has no variance.
 
-Fix: build the layer for the channels that reach it, take the layer for the number of dimensions, or `transpose` around it. For a single sample,
-`model.eval()`.
+Fix: build the layer for the channels that reach it, take the layer for the number of dimensions, or `transpose` around it. For a single
+sample, `model.eval()`.
 
-Messages: `running_mean should contain 8 elements not 16`; `expected 4D input (got 2D input)`; `Given normalized_shape=[64], expected input with shape
-[*, 64], but got input of size[4, 32]`; `Expected more than 1 value per channel when training, got input size torch.Size([1, 16])`.
+Messages: `running_mean should contain 8 elements not 16`; `expected 4D input (got 2D input)`; `Given normalized_shape=[64], expected
+input with shape [*, 64], but got input of size[4, 32]`; `Expected more than 1 value per channel when training, got input size
+torch.Size([1, 16])`.
 
 Not to be confused with: `data.last-batch`, where the single sample is what a DataLoader had left.
 """
@@ -48,14 +49,22 @@ class Norm(Family):
     triggers = (
         Trigger(r"(?:running_mean|running_var|weight|bias) should contain (?P<gets>\d+) elements not (?P<wants>\d+)"),
         Trigger(rf"Given normalized_shape=\[(?P<normalized>[\d, ]*)\], expected input with shape .*?, but got input of size ?{_LISTED}"),
-        Trigger(rf"Expected weight to be a vector of size equal to the number of channels in input, but got weight of shape \[(?P<wants>\d+)\] and input of shape {_LISTED}"),
+        Trigger(
+            rf"Expected weight to be a vector of size equal to the number of channels in input, "
+            rf"but got weight of shape \[(?P<wants>\d+)\] and input of shape {_LISTED}"
+        ),
         Trigger(r"expected input's size at dim=\d to match num_features \((?P<wants>\d+)\), but got: (?P<gets>\d+)"),
-        Trigger(r"Expected number of channels in input to be divisible by num_groups, but got input of shape \[(?P<input>[\d, ]*)\] and num_groups=(?P<groups>\d+)"),
+        Trigger(
+            r"Expected number of channels in input to be divisible by num_groups, "
+            r"but got input of shape \[(?P<input>[\d, ]*)\] and num_groups=(?P<groups>\d+)"
+        ),
         Trigger(r"expected (?P<takes>(?:at least )?\dD(?: or \dD)*) input \(got (?P<rank>\d)D input\)", types=("ValueError",)),
         Trigger(r"Expected (?P<takes>3D or higher) dimensionality\s+input \(got (?P<rank>\d) dimensions\)", types=("ValueError",)),
-        Trigger(rf"Expected more than 1 (?P<single>value per channel|spatial element) when training, got input size torch\.Size\({_LISTED}\)"),
+        Trigger(
+            rf"Expected more than 1 (?P<single>value per channel|spatial element) when training, got input size torch\.Size\({_LISTED}\)"
+        ),
         Trigger(r"num_channels (?:\(\d+\) )?must be divisible by num_groups", types=("ValueError",)),
-    )  # fmt: skip
+    )
     rank = 1
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -91,7 +100,12 @@ class Norm(Family):
             fixes, cause = self._around(run, fixes), run.kind(layer)
             notes.append(f"{layer.kind} was chosen at {place(cause.span)}")
         elif len(wanted) > 1:
-            fixes = [Fix(f"build {named(run, layer)} with {setting}={shape_text(x.shape[-len(wanted):])}", self._shape_edit(run, layer, x, len(wanted)))]
+            fixes = [
+                Fix(
+                    f"build {named(run, layer)} with {setting}={shape_text(x.shape[-len(wanted) :])}",
+                    self._shape_edit(run, layer, x, len(wanted)),
+                )
+            ]
         return run.diagnosis(self, headline, cause, found.because, trail=found.trail, notes=notes, fixes=fixes, confidence=found.confidence)
 
     def _told(self, run: Reading, x: TensorFacts | None, told: dict[str, str | None]) -> Diagnosis:
@@ -102,11 +116,25 @@ class Norm(Family):
         gets = told.get("gets") or (str(sizes[-1 if told.get("normalized") else 1]) if len(sizes) > 1 else "?")
         kinds = [f"{kind}Norm{n}" for kind in ("Batch", "Instance") for n in ("1d", "2d", "3d")] + ["LayerNorm", "RMSNorm"]
         cause = built_in_text(run, kinds, "num_features", 0, int(wants)) if wants.isdigit() else None
-        notes = [tensor_account(run, x, run.name_or_empty("input"))] if x is not None else [f"its input is {shape_text(sizes)}"] if sizes else []
+        notes = (
+            [tensor_account(run, x, run.name_or_empty("input"))]
+            if x is not None
+            else [f"its input is {shape_text(sizes)}"]
+            if sizes
+            else []
+        )
         fixes = [rebuilt(run, cause, who, "num_features", int(gets))] if gets.isdigit() and not told.get("groups") else []
         if told.get("groups"):
             return run.diagnosis(self, f"{gets} channels are no multiple of num_groups={wants}", None, notes=notes)
-        return run.diagnosis(self, f"{who} is built for {wants} channels but gets {gets}", cause, f"is built for {wants}", notes=notes, fixes=fixes, confidence=Confidence.POSSIBLE)
+        return run.diagnosis(
+            self,
+            f"{who} is built for {wants} channels but gets {gets}",
+            cause,
+            f"is built for {wants}",
+            notes=notes,
+            fixes=fixes,
+            confidence=Confidence.POSSIBLE,
+        )
 
     def _unlike(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> int:
         """The last dimension that is not as wanted."""
@@ -132,21 +160,30 @@ class Norm(Family):
             return run.diagnosis(self, headline, None)
         headline += f": {shape_text(x.shape)}" if len(headline) < 60 else ""
         ranks = tuple(int(n) for n in re.findall(r"\d", takes))
-        about = [tensor_account(run, x, run.name_or_empty("input")), f"{named(run, layer)} is a {layer_text(layer, *_SETTINGS)}, for {takes}"]
+        about = [
+            tensor_account(run, x, run.name_or_empty("input")),
+            f"{named(run, layer)} is a {layer_text(layer, *_SETTINGS)}, for {takes}",
+        ]
         channels = layer.number("num_features")
-        broken = broken_at(run, x, lambda s: len(s) in ranks and (channels is None or len(s) < 2 or s[1] == channels), 0, MOVES | {"flatten"})
+        broken = broken_at(
+            run, x, lambda s: len(s) in ranks and (channels is None or len(s) < 2 or s[1] == channels), 0, MOVES | {"flatten"}
+        )
         if broken is not None and broken[0].span is not None:
             span, before = broken[0].span, broken[1]
             removed = without_method(run.sources, span, broken[0].name)
             fixes = [Fix(f"leave out {code('.' + broken[0].name)}", removed)] if removed else []
             about.append(f"before {code(run.sources.segment(span))} at {place(span)} it was {shape_text(before.shape)}")
-            return run.diagnosis(self, headline, span, f"makes {rank} dimensions of {before.rank}", trail=run.trail(x, "rank"), notes=about, fixes=fixes)
+            return run.diagnosis(
+                self, headline, span, f"makes {rank} dimensions of {before.rank}", trail=run.trail(x, "rank"), notes=about, fixes=fixes
+            )
         cause, right = run.kind(layer), {4: "2d", 5: "3d"}.get(x.rank, "1d" if x.rank < 4 else "")
         kind = re.sub(r"[123]d$", right, layer.kind)
         fixes = []
         if kind != layer.kind and right:
             text = run.sources.segment(cause.span)
-            fixes = [Fix(f"take {code(kind)}, which is for {x.rank}D input", edits.replace_text(cause.span, text.replace(layer.kind, kind)))]
+            fixes = [
+                Fix(f"take {code(kind)}, which is for {x.rank}D input", edits.replace_text(cause.span, text.replace(layer.kind, kind)))
+            ]
         return run.diagnosis(self, headline, cause, f"{layer.kind} is for {takes}", trail=run.trail(x, "rank"), notes=about, fixes=fixes)
 
     # ── one value ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,14 +196,25 @@ class Norm(Family):
         what = "spatial element" if spatial else "value per channel"
         headline = f"{named(run, layer) if layer is not None else 'the normalisation'} in training gets one {what}: {shape_text(shape)}"
         notes = [tensor_account(run, x, run.name_or_empty("input"))] if x is not None else []
-        notes.append(f"in train mode {layer.kind if layer is not None else 'it'} takes mean and variance from the batch; one value has no variance")
+        notes.append(
+            f"in train mode {layer.kind if layer is not None else 'it'} takes mean and variance from the batch; one value has no variance"
+        )
         if spatial and x is not None:
-            return run.diagnosis(self, headline, run.kind(layer) if layer is not None else None, f"gets maps of {shape_text(shape[2:])}",
-                                 trail=run.trail(x, Size(-1)), notes=notes)  # fmt: skip
+            return run.diagnosis(
+                self,
+                headline,
+                run.kind(layer) if layer is not None else None,
+                f"gets maps of {shape_text(shape[2:])}",
+                trail=run.trail(x, Size(-1)),
+                notes=notes,
+            )
         call = self._outer_call(run)
         root = layer.fqn.split(".")[0] if layer is not None else "model"
-        fix = Fix(f"switch {code(root)} to eval mode before it is given one sample", edits.insert_before(run.sources, call.file, call.line, f"{root}.eval()"),
-                  changes="batch norm then uses its running mean and variance, dropout is off")  # fmt: skip
+        fix = Fix(
+            f"switch {code(root)} to eval mode before it is given one sample",
+            edits.insert_before(run.sources, call.file, call.line, f"{root}.eval()"),
+            changes="batch norm then uses its running mean and variance, dropout is off",
+        )
         if run.op is not None and not run.op.grad_enabled or x is None:
             return run.diagnosis(self, headline, call, f"{root} is still in train mode", notes=notes, fixes=[fix])
         decision = run.decided(x, Size(0))
@@ -190,8 +238,15 @@ class Norm(Family):
         divisor = math.gcd(channels, groups)
         fixes = [Fix(f"make it {divisor} groups", edits.replace_text(cause.span, str(divisor)), changes="each group has more channels")]
         notes = [setting_account(run, layer, "num_groups", "num_channels"), "each group takes an equal share of the channels"]
-        return run.diagnosis(self, headline, cause, f"num_groups is {groups}", notes=notes, fixes=fixes if last and last.form == "literal" else (),
-                             confidence=Confidence.CERTAIN)  # fmt: skip
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            f"num_groups is {groups}",
+            notes=notes,
+            fixes=fixes if last and last.form == "literal" else (),
+            confidence=Confidence.CERTAIN,
+        )
 
     examples = (
         Example(

@@ -6,15 +6,15 @@ Erroneous code (TW0106):
 {example}
 ```
 
-Why: every pooling and every convolution with a stride makes the maps smaller: 28 pixels halved four times are 1, and a fifth halving has no output.
-A kernel that was chosen for one picture size (`avg_pool2d(x, 8)` for maps of 8x8) fails with a smaller one, and a text or signal that is shorter than
-the kernel has no window at all.
+Why: every pooling and every convolution with a stride makes the maps smaller: 28 pixels halved four times are 1, and a fifth halving has
+no output. A kernel that was chosen for one picture size (`avg_pool2d(x, 8)` for maps of 8x8) fails with a smaller one, and a text or
+signal that is shorter than the kernel has no window at all.
 
 Fix: larger pictures or longer (padded) sequences, fewer poolings, or `adaptive_avg_pool2d(x, 1)`, which takes maps of every size.
 
-Messages: `Given input size: (64x1x1). Calculated output size: (64x0x0). Output size is too small`; `Calculated padded input size per channel: (3).
-Kernel size: (5). Kernel size can't be greater than actual input size`; `max_pool1d() Invalid computed output size: 0`; `pad should be at most half of
-effective kernel size`; `Padding size should be less than the corresponding input dimension`.
+Messages: `Given input size: (64x1x1). Calculated output size: (64x0x0). Output size is too small`; `Calculated padded input size per
+channel: (3). Kernel size: (5). Kernel size can't be greater than actual input size`; `max_pool1d() Invalid computed output size: 0`; `pad
+should be at most half of effective kernel size`; `Padding size should be less than the corresponding input dimension`.
 
 Not to be confused with: `shape.linear`, where the maps are all right and the layer behind them was built for another size.
 """
@@ -43,13 +43,22 @@ class PoolKernel(Family):
     title = "a pooling, convolution or padding window is larger than its input"
     triggers = (
         Trigger(r"Given input size: \((?P<input>[\dx]+)\)\. Calculated output size: \([-\dx]+\)\. Output size is too small"),
-        Trigger(r"Calculated padded input size per channel: \((?P<padded>[\d x]+)\)\. Kernel size: \((?P<kernel>[\d x]+)\)\. Kernel size can't be greater"),
+        Trigger(
+            r"Calculated padded input size per channel: \((?P<padded>[\d x]+)\)\. "
+            r"Kernel size: \((?P<kernel>[\d x]+)\)\. Kernel size can't be greater"
+        ),
         Trigger(r"max_pool1d\(\) Invalid computed output size: (?P<output>-?\d+)"),
         Trigger(r"pool (?:height|width|time) (?P<large>\d+) too large relative to input"),
-        Trigger(r"Padding size should be less than the corresponding input dimension, but got: padding \((?P<pads>[\d, ]+)\) at dimension (?P<dim>\d+)"),
-        Trigger(r"pad(?:ding)? should be (?:at most|smaller than) half of (?:effective )?kernel size(?:, but got pad=(?P<pad>\d+), kernel_size=(?P<size>\d+))?"),
+        Trigger(
+            r"Padding size should be less than the corresponding input dimension, "
+            r"but got: padding \((?P<pads>[\d, ]+)\) at dimension (?P<dim>\d+)"
+        ),
+        Trigger(
+            r"pad(?:ding)? should be (?:at most|smaller than) half of (?:effective )?kernel size"
+            r"(?:, but got pad=(?P<pad>\d+), kernel_size=(?P<size>\d+))?"
+        ),
         Trigger(r"maximum size for tensor at dimension (?P<unfolded>\d+) is (?P<has>\d+) but size is (?P<wants>\d+)"),
-    )  # fmt: skip
+    )
     rank = 1
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -58,9 +67,16 @@ class PoolKernel(Family):
         if "pad" in told:
             return self._half(run, told)
         x = run.tensor("input", "self")
-        who = f"{named(run, run.layer)}" if run.layer is not None else code(run.sources.segment(run.raised) or (run.op.name if run.op else "the call"))
+        who = (
+            f"{named(run, run.layer)}"
+            if run.layer is not None
+            else code(run.sources.segment(run.raised) or (run.op.name if run.op else "the call"))
+        )
         if x is None or x.shape is None:
-            has, kernel = told.get("input") or told.get("padded") or told.get("has") or "?", told.get("kernel") or told.get("wants") or told.get("pads")
+            has, kernel = (
+                told.get("input") or told.get("padded") or told.get("has") or "?",
+                told.get("kernel") or told.get("wants") or told.get("pads"),
+            )
             what = f"a window of {kernel}" if kernel else "the window"
             return run.diagnosis(self, f"{called_in_line(run) or 'the layer'}: {what} is larger than its input of {has}", None)
         window, axis, count = self._window(run, x, told)
@@ -96,21 +112,24 @@ class PoolKernel(Family):
         if told.get("wants"):
             return int(told["wants"] or 0), 0, 1
         count = int(digit[0]) if digit else max(1, x.rank - 2)
+        largest = 0
         for axis in range(count):
             window = window_of(run.op, axis, count) if run.op is not None else None
             if window is None:
                 kernels = [int(n) for n in re.findall(r"\d+", told.get("kernel") or "")] or list(self._settings(run, "kernel_size") or (1,))
                 window = (kernels[axis] if len(kernels) == count else kernels[0], 1, 0, 1)
             size, _, padding, dilation = window
+            largest = max(largest, size)
             if x.shape is not None and dilation * (size - 1) + 1 > x.shape[x.rank - count + axis] + 2 * padding:
                 return dilation * (size - 1) + 1, axis, count
-        return (window[0], 0, count)
+        return largest, 0, count
 
     def _settings(self, run: Reading, name: str) -> tuple[int, ...] | None:
         return numbers(run.layer.setting(name)) if run.layer is not None else None
 
-    def _blame(self, run: Reading, x: TensorFacts, dim: int, window: int, axis: int, count: int, way: Shrinking, notes: list[str],
-               kind: str) -> tuple[Cause | Span, str, list[Fix]]:  # fmt: skip
+    def _blame(
+        self, run: Reading, x: TensorFacts, dim: int, window: int, axis: int, count: int, way: Shrinking, notes: list[str], kind: str
+    ) -> tuple[Cause | Span, str, list[Fix]]:
         """What came in, where that was made smaller on the way or is smaller than before; else the window."""
         fixes = self._pooling_fixes(run, window, x, count)
         first = way.sizes[0]
@@ -121,9 +140,15 @@ class PoolKernel(Family):
         if least is not None and least > first:
             notes.append(f"the least size that fits is {least}, here it is {first}")
             if size is not None and literal:
-                fixes.append(Fix(f"make {first} at {place(size.span)} {least}", edits.replace_text(size.span, str(least)), changes="the data is larger"))
+                fixes.append(
+                    Fix(
+                        f"make {first} at {place(size.span)} {least}",
+                        edits.replace_text(size.span, str(least)),
+                        changes="the data is larger",
+                    )
+                )
         before = run.earlier_input(x)
-        if before is not None and before.shape is not None and before.rank == x.rank and before.shape[dim] > x.shape[dim] if x.shape else False:
+        if before is not None and before.shape and x.shape and before.rank == x.rank and before.shape[dim] > x.shape[dim]:
             notes.append(f"in earlier calls it got {shape_text(before.shape)}")
             return parted(run, x, before) or run.raised, f"gives {first}", fixes
         if len(way.sizes) > 1 or run.layer is None and size is not None and literal:
@@ -142,14 +167,25 @@ class PoolKernel(Family):
         call = run.sources.call_at(run.raised)
         span = callee(run.sources, run.raised)
         source = run.sources.file(run.raised.file)
-        if run.layer is not None or not re.fullmatch(r"(avg|max)_pool[123]d", name) or call is None or span is None or source is None or window < 4:
+        if (
+            run.layer is not None
+            or not re.fullmatch(r"(avg|max)_pool[123]d", name)
+            or call is None
+            or span is None
+            or source is None
+            or window < 4
+        ):
             return []
         kernel = next((k.value for k in call.keywords if k.arg == "kernel_size"), call.args[1] if len(call.args) == 2 else None)
         if kernel is None or len(call.args) + len(call.keywords) != 2:
             return []
         written = source.span(kernel)
         keyword = edits.replace_argument(run.sources, run.raised, "kernel_size", "1") if call.keywords else edits.replace_text(written, "1")
-        return [Fix(f"pool maps of every size: {code(f'adaptive_{name}')}", (*edits.replace_text(span, f"adaptive_{name}"), *keyword))] if not call.keywords else []
+        return (
+            [Fix(f"pool maps of every size: {code(f'adaptive_{name}')}", (*edits.replace_text(span, f"adaptive_{name}"), *keyword))]
+            if not call.keywords
+            else []
+        )
 
     def _half(self, run: Reading, told: dict[str, str | None]) -> Diagnosis:
         """The padding is larger than half of the kernel: both are in the same call."""
@@ -161,9 +197,20 @@ class PoolKernel(Family):
             return run.diagnosis(self, headline, run.span_of("padding") or run.raised, f"padding is {padding}")
         cause = argument_cause(run, layer, "padding")
         largest = str(int(kernel) // 2) if kernel.isdigit() else ""
-        fixes = [Fix(f"pad by {largest}", edits.set_value(run.sources, cause.span, largest), changes="the output has another size")] if largest else []
-        return run.diagnosis(self, headline, cause, f"padding is {padding}", notes=[setting_account(run, layer, "padding", "kernel_size")],
-                             fixes=fixes, confidence=Confidence.CERTAIN)  # fmt: skip
+        fixes = (
+            [Fix(f"pad by {largest}", edits.set_value(run.sources, cause.span, largest), changes="the output has another size")]
+            if largest
+            else []
+        )
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            f"padding is {padding}",
+            notes=[setting_account(run, layer, "padding", "kernel_size")],
+            fixes=fixes,
+            confidence=Confidence.CERTAIN,
+        )
 
     examples = (
         Example(

@@ -6,36 +6,49 @@ Erroneous code (TW0107):
 {example}
 ```
 
-Why: `nn.RNN`, `nn.LSTM` and `nn.GRU` read `[time, batch, features]`, or `[batch, time, features]` with `batch_first=True`; the features must be
-`input_size`. The state that is passed in must be `[num_layers * directions, batch, hidden_size]`, also with `batch_first=True`, with the batch of this
-very input: a state made once for a fixed batch size fails with the smaller last batch. An LSTM takes and gives a pair `(h, c)`, the others one tensor.
+Why: `nn.RNN`, `nn.LSTM` and `nn.GRU` read `[time, batch, features]`, or `[batch, time, features]` with `batch_first=True`; the features
+must be `input_size`. The state that is passed in must be `[num_layers * directions, batch, hidden_size]`, also with `batch_first=True`,
+with the batch of this very input: a state made once for a fixed batch size fails with the smaller last batch. An LSTM takes and gives a
+pair `(h, c)`, the others one tensor.
 
-Fix: build the layer with the `input_size` of the data, say `batch_first=True`, make the state from the input (`torch.zeros(layers, x.size(0), hidden)`)
-or leave it out: it is then zero.
+Fix: build the layer with the `input_size` of the data, say `batch_first=True`, make the state from the input (`torch.zeros(layers,
+x.size(0), hidden)`) or leave it out: it is then zero.
 
-Messages: `input.size(-1) must be equal to input_size. Expected 10, got 8`; `Expected hidden[0] size (1, 4, 20), got [1, 8, 20]`; `RNN: Expected input to
-be 2D or 3D, got 4D instead`; `For batched 3-D input, hx should also be 3-D but got 2-D tensor`; `input has inconsistent input_size: got 8 expected 10`.
+Messages: `input.size(-1) must be equal to input_size. Expected 10, got 8`; `Expected hidden[0] size (1, 4, 20), got [1, 8, 20]`; `RNN:
+Expected input to be 2D or 3D, got 4D instead`; `For batched 3-D input, hx should also be 3-D but got 2-D tensor`; `input has inconsistent
+input_size: got 8 expected 10`.
 
-Not to be confused with: `shape.linear`, where the layer behind the recurrent one has another width (twice of it with `bidirectional=True`).
-"""
+Not to be confused with: `shape.linear`, where the layer behind the recurrent one has another width (twice of it with
+`bidirectional=True`)."""
 
 from __future__ import annotations
 
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Span, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import base_kind
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.sizes import size_expression
+from ...reason.sequences import (
+    RECURRENT,
+    axes,
+    batch_first,
+    directions,
+    is_recurrent,
+    maker,
+    size_at_hand,
+    span_of_state,
+    states,
+    turn_batch_first,
+    wanted_state,
+    written_size,
+)
 from ...reason.texts import built_in_text, called_in_line, rebuilt
-from ...reason.wording import code, listed, shape_text
-
-_KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+from ...reason.wording import code, shape_text
 
 
 class Rnn(Family):
@@ -63,7 +76,7 @@ class Rnn(Family):
         if told.get("lengths"):
             return self._lengths(run, int(told["lengths"]), int(told["rows"]))
         layer = run.layer
-        if layer is not None and base_kind(layer) not in _KINDS:
+        if layer is not None and not is_recurrent(layer):
             layer = None
         if told.get("wants"):
             return self._input(run, layer, int(told["wants"]), int(told["gets"]))
@@ -79,13 +92,27 @@ class Rnn(Family):
         headline = f"{who} is built for input_size={wants} but gets {gets} features"
         x = run.tensor("input")
         if layer is None or x is None or not x.shape:
-            cause = built_in_text(run, _KINDS, "input_size", 0, wants)
-            return run.diagnosis(self, headline, cause, f"input_size is {wants}", fixes=[rebuilt(run, cause, who, "input_size", gets)],
-                                 confidence=Confidence.POSSIBLE)  # fmt: skip
+            cause = built_in_text(run, RECURRENT, "input_size", 0, wants)
+            return run.diagnosis(
+                self,
+                headline,
+                cause,
+                f"input_size is {wants}",
+                fixes=[rebuilt(run, cause, who, "input_size", gets)],
+                confidence=Confidence.POSSIBLE,
+            )
         found = explain(run, Misfit(layer, "input_size", wants, x, x.rank - 1))
-        axes = f"{layer.kind} reads {self._axes(layer)}" if x.rank == 3 else ""
-        return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*found.notes, axes], fixes=found.fixes,
-                             confidence=found.confidence)  # fmt: skip
+        order = f"{layer.kind} reads {axes(layer)}" if x.rank == 3 else ""
+        return run.diagnosis(
+            self,
+            headline,
+            found.cause,
+            found.because,
+            trail=found.trail,
+            notes=[*found.notes, order],
+            fixes=found.fixes,
+            confidence=found.confidence,
+        )
 
     def _packed(self, run: Reading, layer: ModuleFacts | None) -> Diagnosis | None:
         """A packed sequence of other features: no check before the product."""
@@ -97,19 +124,16 @@ class Rnn(Family):
         found = explain(run, Misfit(layer, "input_size", wants, x, x.rank - 1))
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=found.notes, fixes=found.fixes)
 
-    def _axes(self, layer: ModuleFacts) -> str:
-        return "[batch, time, features]" if self._batch_first(layer) else "[time, batch, features], as batch_first is False"
-
-    def _batch_first(self, layer: ModuleFacts) -> bool:
-        return getattr(layer.setting("batch_first"), "value", False) is True
-
     def _rank(self, run: Reading, layer: ModuleFacts | None, takes: str, rank: int) -> Diagnosis:
         x = run.tensor("input")
         headline = f"{named(run, layer) if layer else 'the recurrent layer'} takes {takes} input but gets {rank}D"
         if x is None:
             return run.diagnosis(self, headline, None)
         wants, span = layer.number("input_size") if layer is not None else None, run.span_of("input")
-        notes = [tensor_account(run, x, run.name_or_empty("input")), setting_account(run, layer, "input_size", "hidden_size") if layer else ""]
+        notes = [
+            tensor_account(run, x, run.name_or_empty("input")),
+            setting_account(run, layer, "input_size", "hidden_size") if layer else "",
+        ]
         fixes = []
         if x.shape and len(x.shape) == 4 and span is not None:
             if 1 in x.shape[1:]:
@@ -124,16 +148,16 @@ class Rnn(Family):
     # ── the state ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _state(self, run: Reading, layer: ModuleFacts | None, told: dict[str, str | None]) -> Diagnosis:
         x = run.tensor("input")
-        states = self._states(run)
-        part = min(int(told.get("part") or 0), max(0, len(states) - 1))
-        name, state = states[part] if states else ("the state", None)
+        given = states(run)
+        part = min(int(told.get("part") or 0), max(0, len(given) - 1))
+        name, state = given[part] if given else ("the state", None)
         who = named(run, layer) if layer else called_in_line(run) or "the recurrent layer"
         if layer is None or x is None or state is None or not x.shape or state.shape is None:
             return self._told(run, who, told)
         notes = [tensor_account(run, x, run.name_or_empty("input")), f"the state {code(name)} is {shape_text(state.shape)}"]
-        if told.get("attribute") or base_kind(layer) == "LSTM" and len(states) == 1:
+        if told.get("attribute") or base_kind(layer) == "LSTM" and len(given) == 1:
             return self._kind_of_state(run, layer, name, state, notes)
-        wanted = self._wanted(layer, x)
+        wanted = wanted_state(layer, x)
         headline = f"{who} takes a state of {shape_text(wanted)} but `{name}` is {shape_text(state.shape)}"
         if len(headline) > 80:
             headline = f"{who} takes a state of {shape_text(wanted)}, not {shape_text(state.shape)}"
@@ -145,16 +169,23 @@ class Rnn(Family):
         batch_dim = len(wanted) - 2
         if dim == batch_dim:
             return self._batch(run, layer, x, state, headline, wanted, notes)
-        made = self._maker(run, state, dim)
+        made = maker(run, state, dim)
         notes.append(size_account(run, state, dim))
         fixes = []
         if dim == 0 and len(wanted) == 3:
-            notes.append("each direction of each layer has a state of its own" if self._directions(layer) == 2 else "")
-        written = self._written(run, state, dim)
+            notes.append("each direction of each layer has a state of its own" if directions(layer) == 2 else "")
+        written = written_size(run, state, dim)
         if written is not None:
-            fixes.append(Fix(f"make {wanted[dim]} of it where it is made", edits.replace_text(written, self._formula(run, written, state.shape[dim], wanted[dim])),
-                             changes="the state has another size"))  # fmt: skip
-        return run.diagnosis(self, headline, made, f"makes {shape_text(state.shape)}", trail=run.trail(state, Size(dim)), notes=notes, fixes=fixes)
+            fixes.append(
+                Fix(
+                    f"make {wanted[dim]} of it where it is made",
+                    edits.replace_text(written, _times(run.sources.segment(written), state.shape[dim], wanted[dim])),
+                    changes="the state has another size",
+                )
+            )
+        return run.diagnosis(
+            self, headline, made, f"makes {shape_text(state.shape)}", trail=run.trail(state, Size(dim)), notes=notes, fixes=fixes
+        )
 
     def _told(self, run: Reading, who: str, told: dict[str, str | None]) -> Diagnosis:
         """From the message alone."""
@@ -165,55 +196,75 @@ class Rnn(Family):
             names = ("num_layers * directions", "batch", "hidden_size")
             notes = [f"{name}: {a} is taken, {b} is given" for name, a, b in zip(names, wanted, given) if a != b]
             if len(wanted) == 3 and wanted[1] != given[1]:
-                notes.append("the state is made for another batch: a smaller last batch, or an input [batch, time, features] without batch_first=True")
+                notes.append(
+                    "the state is made for another batch: a smaller last batch, or an input with the batch first without batch_first=True"
+                )
         elif told.get("held"):
             headline = f"{who} gets a batch of {told['batch']} but a state for {told['held']}"
         return run.diagnosis(self, headline, None, notes=notes)
 
-    def _batch(self, run: Reading, layer: ModuleFacts, x: TensorFacts, state: TensorFacts, headline: str, wanted: tuple[int, ...], notes: list[str]) -> Diagnosis:
+    def _batch(
+        self, run: Reading, layer: ModuleFacts, x: TensorFacts, state: TensorFacts, headline: str, wanted: tuple[int, ...], notes: list[str]
+    ) -> Diagnosis:
         """The batch of the state is not the batch of the input: read along the wrong axis, or made for another batch."""
         assert x.shape is not None and state.shape is not None
         batch_dim = len(wanted) - 2
         held, batch = state.shape[batch_dim], wanted[batch_dim]
-        notes.append(f"{layer.kind} reads {self._axes(layer)}: the batch is {batch}" if x.rank == 3 else "")
+        notes.append(f"{layer.kind} reads {axes(layer)}: the batch is {batch}" if x.rank == 3 else "")
         if x.rank == 3 and layer.built and held in x.shape[:2] and held != batch:
-            first = self._batch_first(layer)
-            edit = edits.set_keyword(run.sources, layer.built[0], "batch_first", str(not first), layer.signature)
-            fix = Fix(f"build {named(run, layer)} with batch_first={not first}", edit, changes="dimensions 0 and 1 of its input and output change their meaning")
-            return run.diagnosis(self, headline, layer.built[0], f"batch_first is {first}", trail=run.trail(x, Size(0)), notes=notes, fixes=[fix])
+            first = batch_first(layer)
+            changes = "dimensions 0 and 1 of its input and output change their meaning"
+            fix = Fix(f"build {named(run, layer)} with batch_first={not first}", turn_batch_first(run, layer), changes=changes)
+            return run.diagnosis(
+                self, headline, layer.built[0], f"batch_first is {first}", trail=run.trail(x, Size(0)), notes=notes, fixes=[fix]
+            )
         before = run.earlier_input(x)
         if before is not None and before.shape is not None and before.rank == x.rank:
-            notes.append(f"in earlier calls the input was {shape_text(before.shape)}: this batch of {batch} is the odd one, as a smaller last batch is")
-        made, fixes = self._maker(run, state, batch_dim), []
-        written = self._written(run, state, batch_dim)
+            notes.append(f"in earlier calls the input was {shape_text(before.shape)}, now the batch is {batch}, as in a smaller last batch")
+        made, fixes = maker(run, state, batch_dim), []
+        written = written_size(run, state, batch_dim)
         notes.append(size_account(run, state, batch_dim))
-        size = self._size_of_input(run, written, x, batch)
+        size = size_at_hand(run, written, x, batch)
         if written is not None and size:
             fixes.append(Fix(f"make the state for the batch at hand: {code(size)}", edits.replace_text(written, size)))
         loader = next((o for o in run.evidence.loaders if o.built and o.batch_size == held and o.drop_last is False), None)
         if loader is not None:
-            fixes.append(Fix("leave out the smaller last batch", edits.set_keyword(run.sources, loader.built[0], "drop_last", "True"),
-                             changes="the last samples of each epoch are not used"))  # fmt: skip
+            fixes.append(
+                Fix(
+                    "leave out the smaller last batch",
+                    edits.set_keyword(run.sources, loader.built[0], "drop_last", "True"),
+                    changes="the last samples of each epoch are not used",
+                )
+            )
         if not fixes:
-            fixes.append(Fix(f"make {code(self._states(run)[0][0])} of the batch size of this input, {batch}, not {held}", applicability="display-only"))
-        return run.diagnosis(self, headline, made, f"is made for a batch of {held}", trail=run.trail(state, Size(batch_dim)), notes=notes, fixes=fixes)
+            fixes.append(
+                Fix(f"make {code(states(run)[0][0])} of the batch size of this input, {batch}, not {held}", applicability="display-only")
+            )
+        return run.diagnosis(
+            self, headline, made, f"is made for a batch of {held}", trail=run.trail(state, Size(batch_dim)), notes=notes, fixes=fixes
+        )
 
-    def _state_rank(self, run: Reading, layer: ModuleFacts, x: TensorFacts, state: TensorFacts, headline: str, wanted: tuple[int, ...], notes: list[str]) -> Diagnosis:
+    def _state_rank(
+        self, run: Reading, layer: ModuleFacts, x: TensorFacts, state: TensorFacts, headline: str, wanted: tuple[int, ...], notes: list[str]
+    ) -> Diagnosis:
         """A batch dimension is missing, of the state or of the input."""
-        made = self._maker(run, state, 0)
+        made = maker(run, state, 0)
         span, fixes = run.span_of("input"), []
         if x.rank == 2 and state.rank == 3 and span is not None:
-            dim = 0 if self._batch_first(layer) else 1
+            dim = 0 if batch_first(layer) else 1
             notes.append(f"a 2-D input is read as one sequence without a batch, {shape_text(x.shape)} = [time, features]")
             fixes = [Fix("give the input a batch dimension", edits.append_method(run.sources, span, f".unsqueeze({dim})"))]
             return run.diagnosis(self, headline, span, f"is {shape_text(x.shape)}", trail=run.trail(x, "rank"), notes=notes, fixes=fixes)
-        return run.diagnosis(self, headline, made, f"makes {state.rank} dimensions, not {len(wanted)}", trail=run.trail(state, "rank"), notes=notes)
+        return run.diagnosis(
+            self, headline, made, f"makes {state.rank} dimensions, not {len(wanted)}", trail=run.trail(state, "rank"), notes=notes
+        )
 
     def _kind_of_state(self, run: Reading, layer: ModuleFacts, name: str, state: TensorFacts, notes: list[str]) -> Diagnosis:
         """One tensor for an LSTM, or a pair for the others."""
         pair = base_kind(layer) == "LSTM"
-        headline = f"{named(run, layer)} ({layer.kind}) takes {'a pair (h, c)' if pair else 'one tensor'} as its state, not {'one tensor' if pair else 'a pair'}"
-        span = self._span_of_state(run)
+        takes, gets = ("a pair (h, c)", "one tensor") if pair else ("one tensor", "a pair")
+        headline = f"{named(run, layer)} ({layer.kind}) takes {takes} as its state, not {gets}"
+        span = span_of_state(run)
         fixes = []
         if span is not None:
             text = run.sources.segment(span)
@@ -222,76 +273,25 @@ class Rnn(Family):
         return run.diagnosis(self, headline, span or run.raised, f"is {'one tensor' if pair else 'a pair'}", notes=notes, fixes=fixes)
 
     # ── what is asked for ─────────────────────────────────────────────────────────────────────────────────────────────
-    def _wanted(self, layer: ModuleFacts, x: TensorFacts) -> tuple[int, ...]:
-        hidden = layer.number("proj_size") or layer.number("hidden_size") or 0
-        if base_kind(layer).endswith("Cell"):
-            return (x.shape[0], hidden) if x.rank == 2 and x.shape else (hidden,)
-        layers = (layer.number("num_layers") or 1) * self._directions(layer)
-        if x.rank != 3 or x.shape is None:
-            return layers, hidden
-        return layers, x.shape[0 if self._batch_first(layer) else 1], hidden
-
-    def _directions(self, layer: ModuleFacts) -> int:
-        return 2 if getattr(layer.setting("bidirectional"), "value", False) is True else 1
-
-    def _states(self, run: Reading) -> list[tuple[str, TensorFacts]]:
-        """The tensors of the state that the layer was given, with the user's words for them."""
-        operand = run.given("hx") or run.operand("hx")
-        if operand is None:
-            return []
-        known = {t.id: n for n, t in run.tensors}
-        inside = tensors_in(operand.value)
-        fallback = listed([operand.expression]) if operand.expression else "hx"
-        return [(run.written(t) or known.get(t.id, "") or (fallback if len(inside) == 1 else f"{fallback}[{i}]"), t) for i, t in enumerate(inside)]
-
-    def _span_of_state(self, run: Reading) -> Span | None:
-        written = run.sources.arguments(run.raised)
-        return next((e.span for e in written if e.keyword == "hx"), written[1].span if len(written) > 1 and written[1].keyword is None else None)
-
-    def _maker(self, run: Reading, state: TensorFacts, dim: int) -> Cause | Span:
-        """The line that gave the state this size."""
-        decision = run.decided(state, Size(dim))
-        written = self._written(run, state, dim)
-        if written is not None:
-            return written
-        if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None:
-            return decision.op.span
-        return run.cause(decision)
-
-    def _written(self, run: Reading, state: TensorFacts, dim: int) -> Span | None:
-        """The expression that gave the state this size where it was made."""
-        decision = run.decided(state, Size(dim))
-        written = None
-        if decision.op is not None and decision.dim is not None:
-            written = size_expression(run.sources, decision.op, decision.dim, decision.tensor.rank)
-        return written.span if written is not None else None
-
-    def _formula(self, run: Reading, written: Span, held: int, wanted: int) -> str:
-        text = run.sources.segment(written)
-        return f"{text} * {wanted // held}" if held and wanted % held == 0 and not text.isdigit() else str(wanted)
-
-    def _size_of_input(self, run: Reading, written: Span | None, x: TensorFacts, batch: int) -> str:
-        """`x.size(0)`, where the state is made in the function that has the input at hand."""
-        span = run.span_of("input")
-        if written is None or span is None or x.shape is None or written.file != span.file:
-            return ""
-        if run.sources.function_at(span.file, span.line) is not run.sources.function_at(written.file, written.line) or written.line > span.line:
-            return ""
-        name = run.sources.segment(span)
-        return f"{name}.size({x.shape.index(batch)})" if name.isidentifier() else ""
-
     # ── packed sequences ──────────────────────────────────────────────────────────────────────────────────────────────
     def _lengths(self, run: Reading, lengths: int, rows: int) -> Diagnosis:
         """`pack_padded_sequence` with as many lengths as samples, but the batch read along the other axis."""
-        x = next((t for f in reversed(run.failure.frames) for a in f.locals if a.name in ("input", "sequence") for t in tensors_in(a.value)), None)
+        x = next(
+            (t for f in reversed(run.failure.frames) for a in f.locals if a.name in ("input", "sequence") for t in tensors_in(a.value)),
+            None,
+        )
         headline = f"`pack_padded_sequence` gets {lengths} lengths for a batch of {rows}"
         notes = [tensor_account(run, x)] if x is not None else []
         if x is None or not x.shape or x.rank < 2 or lengths not in x.shape[:2]:
             return run.diagnosis(self, headline, run.raised, "the batch and the lengths differ", notes=notes)
         first = x.shape[0] == lengths
-        notes.append(f"without batch_first it reads [time, batch, …]: the batch is {rows}" if first else f"with batch_first the batch is {rows}")
+        notes.append(
+            f"without batch_first it reads [time, batch, …]: the batch is {rows}" if first else f"with batch_first the batch is {rows}"
+        )
         edit = edits.set_keyword(run.sources, run.raised, "batch_first", str(first), ("input", "lengths", "batch_first", "enforce_sorted"))
-        return run.diagnosis(self, headline, run.raised, f"batch_first is {not first}", notes=notes, fixes=[Fix(f"pass batch_first={first}", edit)])
+        return run.diagnosis(
+            self, headline, run.raised, f"batch_first is {not first}", notes=notes, fixes=[Fix(f"pass batch_first={first}", edit)]
+        )
 
     examples = (
         Example(
@@ -354,3 +354,8 @@ class Encoder(nn.Module):
         NearMiss({"train.py": "import torch\nprint(torch.nn.LSTM(3, 4)(torch.rand(5, 2, 3))[0].shape)\n"}),
         NearMiss({"train.py": "import torch\ntorch.nn.Linear(3, 4)(torch.rand(5, 2))\n"}, belongs_to="shape.linear"),
     )
+
+
+def _times(text: str, held: int, wanted: int) -> str:
+    """The written size as it should be: `layers * 2`, or the number."""
+    return f"{text} * {wanted // held}" if held and wanted % held == 0 and not text.isdigit() else str(wanted)

@@ -6,11 +6,12 @@ Erroneous code (TW0109):
 {example}
 ```
 
-Why: `b, c, h, w = x.shape` takes a tensor of exactly four dimensions; a grey picture without a channel dimension has three. A tensor itself is unpacked
-along its first dimension, the batch. A GRU gives one state where an LSTM gives the pair `(h, c)`, a PackedSequence has four fields, and a dataset decides
-how many parts a batch has.
+Why: `b, c, h, w = x.shape` takes a tensor of exactly four dimensions; a grey picture without a channel dimension has three. A tensor
+itself is unpacked along its first dimension, the batch. A GRU gives one state where an LSTM gives the pair `(h, c)`, a PackedSequence has
+four fields, and a dataset decides how many parts a batch has.
 
-Fix: give the tensor the missing dimension (`unsqueeze`), or take as many names as there are parts; `x.chunk(2, dim=1)` cuts a tensor in two.
+Fix: give the tensor the missing dimension (`unsqueeze`), or take as many names as there are parts; `x.chunk(2, dim=1)` cuts a tensor in
+two.
 
 Messages: `not enough values to unpack (expected 4, got 3)`; `too many values to unpack (expected 2)`; `iteration over a 0-d tensor`.
 
@@ -38,7 +39,10 @@ class Unpack(Family):
     code = "TW0109"
     title = "a tensor or batch is unpacked into another number of names than it has parts"
     triggers = (
-        Trigger(r"(?:not enough|too many) values to unpack \(expected (?:at least )?(?P<wants>\d+)(?:, got (?P<gets>\d+))?\)", types=("ValueError",)),
+        Trigger(
+            r"(?:not enough|too many) values to unpack \(expected (?:at least )?(?P<wants>\d+)(?:, got (?P<gets>\d+))?\)",
+            types=("ValueError",),
+        ),
         Trigger(r"iteration over a 0-d tensor", types=("TypeError",)),
     )
     rank = 1
@@ -77,8 +81,14 @@ class Unpack(Family):
     def _blame(self, run: Reading, found: Unpacking, x: TensorFacts) -> tuple[Cause | Span, str, str, list[Fix]]:
         """What came with as many dimensions before; the step that took or gave one; else this line."""
         missing = found.names - x.rank
-        lines = edits.insert_before(run.sources, run.raised.file, run.raised.line, f"{found.tensor_name} = {found.tensor_name}.unsqueeze(1)")
-        fixes = [Fix(f"give {code(found.tensor_name)} a dimension of size 1", lines)] if missing == 1 and found.tensor_name.isidentifier() else []
+        lines = edits.insert_before(
+            run.sources, run.raised.file, run.raised.line, f"{found.tensor_name} = {found.tensor_name}.unsqueeze(1)"
+        )
+        fixes = (
+            [Fix(f"give {code(found.tensor_name)} a dimension of size 1", lines)]
+            if missing == 1 and found.tensor_name.isidentifier()
+            else []
+        )
         if missing < 0 and found.names > 1:
             take = Edit(found.targets.span, f"{found.targets.text.strip('()')}, *_")
             fixes = [Fix("take the first dimensions, leave the others", (take,), hides="the other dimensions of the tensor")]
@@ -100,7 +110,12 @@ class Unpack(Family):
         function = run.sources.function_at(run.raised.file, run.raised.line)
         for op in reversed(run.evidence.ops):
             span = op.span
-            if function is None or span is None or span.file != run.raised.file or run.sources.function_at(span.file, span.line) is not function:
+            if (
+                function is None
+                or span is None
+                or span.file != run.raised.file
+                or run.sources.function_at(span.file, span.line) is not function
+            ):
                 continue
             written = run.sources.operands(span, op.name)
             if written and written[0].text == found.tensor_name and op.inputs and op.inputs[0].rank == found.names:
@@ -116,7 +131,10 @@ class Unpack(Family):
             headline = f"{named(run, layer)} ({layer.kind}) gives one state, {names} takes a pair"
             first = found.targets.text.strip("()[] ").split(",")[0]
             fixes = [Fix(f"take the one state: {code(first)}", (Edit(found.targets.span, first),))]
-            notes = [f"the state is {shape_text(x.shape)}; unpacked along its first dimension it has {x.shape[0]}", "only an LSTM gives (h, c)"]
+            notes = [
+                f"the state is {shape_text(x.shape)}; unpacked along its first dimension it has {x.shape[0]}",
+                "only an LSTM gives (h, c)",
+            ]
             kind = run.kind(layer)
             notes.append(f"{named(run, layer)} is built at {place(kind.span)} as a {layer.kind}")
             return run.diagnosis(self, headline, run.raised, "takes a pair (h, c)", trail=run.trail(x, "rank"), notes=notes, fixes=fixes)
@@ -150,7 +168,11 @@ class Unpack(Family):
         loader = next((o for o in run.evidence.loaders if o.batch_number is not None), None)
         dataset = code(loader.dataset) if loader is not None else "the dataset"
         names = code(found.targets.text)
-        headline = f"a batch has {parts} {'part' if parts == 1 else 'parts'} but {names} takes {found.names}" if parts is not None else f"a batch does not fit {names}"
+        headline = (
+            f"a batch has {parts} {'part' if parts == 1 else 'parts'} but {names} takes {found.names}"
+            if parts is not None
+            else f"a batch does not fit {names}"
+        )
         told = ", ".join(shape_text(t.shape) for t in (batch.items if isinstance(batch, Items) else ()) if isinstance(t, TensorFacts))
         notes = [f"{dataset} gives samples of {parts} {'part' if parts == 1 else 'parts'}" + (f"; the batch is {told}" if told else "")]
         if loader is not None and loader.dataset_defined is not None:
@@ -217,6 +239,6 @@ class Policy(nn.Module):
         ),
     )
     near_misses = (
-        NearMiss({"train.py": "import torch\nb, c = torch.rand(2, 3).shape\nmean, spread = torch.rand(2, 3)\nprint(b, c, mean.shape, spread.shape)\n"}),
+        NearMiss({"train.py": "import torch\nb, c = torch.rand(2, 3).shape\nmean, spread = torch.rand(2, 3)\nprint(b, c, mean.shape)\n"}),
         NearMiss({"train.py": "import torch\nfirst, second = (torch.rand(2), 1, 2)\n"}),
     )
