@@ -20,7 +20,13 @@ MISSES = [(family, example) for family in FAMILIES for example in family.log_nea
 
 
 def _name(value: object) -> str:
-    return value.slug if isinstance(value, Family) else value.text.strip().splitlines()[-1][:40] if isinstance(value, LogExample) else str(value)
+    return (
+        value.slug
+        if isinstance(value, Family)
+        else value.text.strip().splitlines()[-1][:40]
+        if isinstance(value, LogExample)
+        else str(value)
+    )
 
 
 def _read(text: str) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..model import Frame, Span
+from ..model import Failure, Frame, Span
 from .reading import Reading
 from .source import Sources
 
@@ -15,7 +15,8 @@ _TORCH = re.compile(r"-packages[/\\]|[/\\]torch[/\\](?:nn|_dynamo|fx|utils|_indu
 
 def user_stack(run: Reading) -> tuple[Frame, ...]:
     """The program's lines that a compiler's message (or, of a text, the lines around it) names, outermost first."""
-    failure, texts = run.failure, []
+    failure: Failure | None = run.failure
+    texts: list[str] = []
     while failure is not None:
         texts.append(failure.message)
         failure = failure.caused_by
@@ -32,7 +33,11 @@ def _frame(run: Reading, match: re.Match[str]) -> Frame:
     file, line, code = _known(run, match["file"]), int(match["line"]), match["code"].strip()
     text = run.sources.line_text(file, line)
     first = len(text) - len(text.lstrip())
-    span = Span(file, line, first, line, len(text.rstrip()), match["function"].strip()) if text.strip() else Span(file, line, 0, line, 0, match["function"].strip())
+    span = (
+        Span(file, line, first, line, len(text.rstrip()), match["function"].strip())
+        if text.strip()
+        else Span(file, line, 0, line, 0, match["function"].strip())
+    )
     return Frame(span, "user", code)
 
 
@@ -40,7 +45,10 @@ def _known(run: Reading, file: str) -> str:
     """The file as the rest of the evidence names it."""
     plain = file.replace("\\", "/")
     names = [name for name, _ in run.evidence.sources] + [f.span.file for f in run.failure.user_frames]
-    return next((n for n in sorted(names, key=len, reverse=True) if plain.endswith("/" + n.replace("\\", "/").removeprefix("./")) or plain == n), file)
+    return next(
+        (n for n in sorted(names, key=len, reverse=True) if plain.endswith("/" + n.replace("\\", "/").removeprefix("./")) or plain == n),
+        file,
+    )
 
 
 def literal_lines(sources: Sources, value: str) -> tuple[Span, ...]:
@@ -50,6 +58,11 @@ def literal_lines(sources: Sources, value: str) -> tuple[Span, ...]:
     found = []
     for source in sources.files():
         for node in source.nodes:
-            if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool) and str(node.value) == value:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, int)
+                and not isinstance(node.value, bool)
+                and str(node.value) == value
+            ):
                 found.append(source.span(node))
     return tuple(found)

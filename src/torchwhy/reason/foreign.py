@@ -38,9 +38,21 @@ _PYTHONS = {
     "SIGABRT": "native code gave up",
     "SIGBUS": "memory that was promised could not be had",
 }
-_NEVER_TORCH = frozenset(_PYTHONS) - {"AssertionError", "IndexError", "NotImplementedError", "TimeoutError", "SIGSEGV", "SIGBUS", "SIGKILL", "SIGABRT"}
+_NEVER_TORCH = frozenset(_PYTHONS) - {
+    "AssertionError",
+    "IndexError",
+    "NotImplementedError",
+    "TimeoutError",
+    "SIGSEGV",
+    "SIGBUS",
+    "SIGKILL",
+    "SIGABRT",
+}
 _TORCH_WORDS = re.compile(
-    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::", re.I
+    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::"
+    r"|out of range in self|[Dd]imension out of range|non-singleton dimension|is invalid for input of size|shapes cannot be multiplied|size mismatch|einsum\\(\\)|input of size"
+    r"|Input type|weight of size|\\bmulti-target|must match the size|Expected (?:input|target|object|more than)|is not the same device|kernel size",
+    re.I,
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..family import Family
 from ..model import Confidence, Diagnosis, Evidence, Failure, Frame, Label
-from .wording import code, place
+from .wording import place
 
 _ABOUT = {
     "shape": r"shape|size|crop|resize|channel|flatten|resolution|feature|dim\b|batch|length|hidden|class|vocab|embed|token|Linear|Conv",
@@ -38,7 +38,33 @@ _MISSING = {
     "compile": "what the compiler saw of the values",
 }
 _TRAIL, _QUOTES = 5, 4
-_STOP = frozenset("self torch file line traceback most recent call last error with from import return forward module python packages site the and for runtimeerror".split())
+_STOP = frozenset(
+    [
+        "self",
+        "torch",
+        "file",
+        "line",
+        "traceback",
+        "most",
+        "recent",
+        "call",
+        "last",
+        "error",
+        "with",
+        "from",
+        "import",
+        "return",
+        "forward",
+        "module",
+        "python",
+        "packages",
+        "site",
+        "the",
+        "and",
+        "for",
+        "runtimeerror",
+    ]
+)
 
 
 def told(diagnosis: Diagnosis, evidence: Evidence, family: Family | None = None) -> Diagnosis:

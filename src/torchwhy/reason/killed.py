@@ -31,16 +31,26 @@ def killed(evidence: Evidence) -> tuple[str, list[str], str]:
     if resident:
         notes.append(f"it held {bytes_text(int(resident) * 1024)} of memory when the kernel's out-of-memory killer ended it")
     elif not kernel and not python:
-        notes.append("signal 9 leaves no traceback; `dmesg | grep -i kill` or the scheduler's log says whether the out-of-memory (OOM) killer sent it")
+        notes.append(
+            "signal 9 leaves no traceback; `dmesg | grep -i kill` or the scheduler's log says whether the out-of-memory (OOM) killer sent it"
+        )
     if total:
         notes.append(f"the host has {total} GiB of memory in all (the figure of `free -g`)")
     if rank is not None or ended:
         count = int(world) if world else ended + 1 if ended else 0
-        notes.append(f"each rank is a process of its own: {f'{count} processes' if count > 1 else 'all of them'} hold their copy of whatever they load into RAM (a checkpoint, a dataset) at the same time")
+        notes.append(
+            f"each rank is a process of its own: {f'{count} processes' if count > 1 else 'all of them'} hold their copy of whatever they load into RAM (a checkpoint, a dataset) at the same time"
+        )
     limit = find(r"((?:memory cgroup|cgroup|--mem|--memory|limit)[^\n]{0,60}\d+ ?[kKMG]i?B?)", text, 1)
     if limit:
         notes.append(f"a limit is named: {code(limit)}")
     notes.append("this is the host's RAM, not the GPU's memory: a CUDA out of memory raises an error instead")
     if re.search(r"worker|num_workers", text):
-        notes.append("each DataLoader worker holds a copy of the dataset's Python objects: fewer workers, or data in one array or a memory-mapped file, need less")
-    return headline, notes, "load less at once: on one rank at a time or with low_cpu_mem_usage, mmap=True or the meta device; fewer workers; or give the job more memory"
+        notes.append(
+            "each DataLoader worker holds a copy of the dataset's Python objects: fewer workers, or data in one array or a memory-mapped file, need less"
+        )
+    return (
+        headline,
+        notes,
+        "load less at once: on one rank at a time or with low_cpu_mem_usage, mmap=True or the meta device; fewer workers; or give the job more memory",
+    )

@@ -23,7 +23,9 @@ def unused_layers(sources: Sources) -> tuple[UnusedLayer, ...]:
         for kind in source.nodes:
             if not isinstance(kind, ast.ClassDef) or not any(isinstance(n, ast.FunctionDef) and n.name == "forward" for n in kind.body):
                 continue
-            attributes = [n for n in ast.walk(kind) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"]
+            attributes = [
+                n for n in ast.walk(kind) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
+            ]
             read = {n.attr for n in attributes if isinstance(n.ctx, ast.Load)}
             for node in ast.walk(kind):
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and len(node.targets) == 1:

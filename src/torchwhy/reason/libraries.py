@@ -38,12 +38,16 @@ _NCCL = {
 def nccl(message: str) -> tuple[str, list[str], str]:
     """Headline, notes and remedy for NCCL's result codes."""
     headline, why, fix = next(
-        (known for word, known in _NCCL.items() if word in message), ("NCCL failed", "the text does not name its result code", "run again with NCCL_DEBUG=INFO")
+        (known for word, known in _NCCL.items() if word in message),
+        ("NCCL failed", "the text does not name its result code", "run again with NCCL_DEBUG=INFO"),
     )
     detail = find(r"Last error:\s*\n?\s*([^\n]+)", message, 1)
     version = find(r"NCCL version ([\d.]+)", message, 1)
     if "uplicate GPU" in message or "uplicate GPU" in detail:
-        headline, why = "two ranks use the same GPU", "NCCL wants one GPU a rank: `torch.cuda.set_device(local_rank)` was not called, or more ranks were started than there are GPUs"
+        headline, why = (
+            "two ranks use the same GPU",
+            "NCCL wants one GPU a rank: `torch.cuda.set_device(local_rank)` was not called, or more ranks were started than there are GPUs",
+        )
     notes = [why, f"NCCL's own words: {code(detail)}" if detail else "", f"NCCL {version}" if version else ""]
     return headline, [n for n in notes if n], fix
 
@@ -65,22 +69,40 @@ def loading(failure: Failure, text: str) -> tuple[str, list[str], str]:
             "install torch and torchvision together, from the same index, so that their versions and builds (CPU or CUDA) match",
         )
     if symbol:
-        notes.append(f"{code(symbol)} is a function of {'PyTorch' if re.search('c10|torch|at', symbol) else 'a CUDA library'} that the loaded one does not have: the package was built for another version")
+        notes.append(
+            f"{code(symbol)} is a function of {'PyTorch' if re.search('c10|torch|at', symbol) else 'a CUDA library'} that the loaded one does not have: the package was built for another version"
+        )
         headline = f"{who} was built for another version of {'PyTorch' if re.search('c10|torch|at[0-9A-Z]', symbol) else 'a CUDA library'}"
-        return headline, notes, f"install builds that match: {package or 'the package'} for this version of torch and CUDA, or build it again"
+        return (
+            headline,
+            notes,
+            f"install builds that match: {package or 'the package'} for this version of torch and CUDA, or build it again",
+        )
     if missing:
-        notes.append(f"{code(missing)} is not on the library path, so {who} can't be loaded; the CUDA library with exactly this version must be installed")
+        notes.append(
+            f"{code(missing)} is not on the library path, so {who} can't be loaded; the CUDA library with exactly this version must be installed"
+        )
         headline = f"{who} can't load `{missing}`"
     elif dll:
-        notes.append(f"{code(dll)} or a library that it needs is missing: the Visual C++ runtime, a broken or mixed install, or another CUDA")
+        notes.append(
+            f"{code(dll)} or a library that it needs is missing: the Visual C++ runtime, a broken or mixed install, or another CUDA"
+        )
         headline = f"Windows can't load `{dll}`"
     else:
         notes.append(f"{who} did not find the CUDA libraries that it was built for")
         headline = f"{who} can't load its CUDA library"
     if wanted:
         notes.append(f"it looks for {code(wanted)}")
-    notes.append(f"`LD_LIBRARY_PATH` is {code(path)}" if path else "a library is looked for in the wheel's own `nvidia/*/lib`, then on `LD_LIBRARY_PATH`")
-    return headline, notes, f"install a version of {package or 'the package'} that matches torch's CUDA, or put that CUDA's libraries on LD_LIBRARY_PATH"
+    notes.append(
+        f"`LD_LIBRARY_PATH` is {code(path)}"
+        if path
+        else "a library is looked for in the wheel's own `nvidia/*/lib`, then on `LD_LIBRARY_PATH`"
+    )
+    return (
+        headline,
+        notes,
+        f"install a version of {package or 'the package'} that matches torch's CUDA, or put that CUDA's libraries on LD_LIBRARY_PATH",
+    )
 
 
 def _package(failure: Failure, text: str) -> str:

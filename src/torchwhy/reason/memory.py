@@ -58,7 +58,9 @@ def memory_numbers(message: str) -> MemoryNumbers | None:
     if said is None and reserved is not None and others and max(others) >= 0.98 * reserved:
         others.remove(max(others))  # one of the processes in the list is this one, which the message does not tell apart
     known = others or "Process" in message
-    foreign = sum(others) if known else max(0.0, total - free - here) if total is not None and free is not None and here is not None else None
+    foreign = (
+        sum(others) if known else max(0.0, total - free - here) if total is not None and free is not None and here is not None else None
+    )
     return MemoryNumbers(tried, total, free, allocated, reserved, idle, foreign)
 
 
@@ -71,7 +73,9 @@ def growth(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _amount(line: str) -> tuple[str, str] | None:
-    found = re.search(rf"(?:alloc|mem|reserved|used)\w*\W{{0,6}}{_AMOUNT.replace(' ', ' ?')}", line, re.IGNORECASE) if len(line) < 400 else None
+    found = (
+        re.search(rf"(?:alloc|mem|reserved|used)\w*\W{{0,6}}{_AMOUNT.replace(' ', ' ?')}", line, re.IGNORECASE) if len(line) < 400 else None
+    )
     return (found[1], found[2]) if found is not None else None
 
 

@@ -30,7 +30,10 @@ def in_container(evidence: Evidence) -> bool:
     """Whether the program ran in a container, by what the text shows of it."""
     files = " ".join(f.span.file for f in evidence.failure.frames) if evidence.failure is not None else ""
     told = "\n".join(evidence.context)
-    return bool(re.search(r"\bdocker\b|podman|kubectl|container|singularity|apptainer|/\.dockerenv", told, re.I) or re.search(r"/(?:app|workspace)/", files))
+    return bool(
+        re.search(r"\bdocker\b|podman|kubectl|container|singularity|apptainer|/\.dockerenv", told, re.I)
+        or re.search(r"/(?:app|workspace)/", files)
+    )
 
 
 def failing_code(run: Reading) -> str:
@@ -45,13 +48,21 @@ def written_call(code: str) -> tuple[str, tuple[str, ...]]:
     if not calls:
         return "", ()
     call = calls[0]
-    given = (*(ast.unparse(a) for a in call.args), *(f"{k.arg}={ast.unparse(k.value)}" if k.arg else f"**{ast.unparse(k.value)}" for k in call.keywords))
+    given = (
+        *(ast.unparse(a) for a in call.args),
+        *(f"{k.arg}={ast.unparse(k.value)}" if k.arg else f"**{ast.unparse(k.value)}" for k in call.keywords),
+    )
     return ast.unparse(call.func), given
 
 
 def _last_statement(code: str) -> ast.AST | None:
     text = code.strip()
-    for candidate in (text, text.splitlines()[-1] if text else "", text.rstrip(":") and text.rstrip() + " pass", "def _():\n " + text.replace("\n", "\n ")):
+    for candidate in (
+        text,
+        text.splitlines()[-1] if text else "",
+        text.rstrip(":") and text.rstrip() + " pass",
+        "def _():\n " + text.replace("\n", "\n "),
+    ):
         try:
             body = ast.parse(candidate.strip()).body
         except UNREADABLE:

@@ -48,7 +48,7 @@ def failures_in(lines: Sequence[Line], places: Sequence[int]) -> list[Found]:
         if link:
             chained = failure
             continue
-        if found and _inside_group(block, lines) and not found[-1].failure.frames == ():
+        if found and _inside_group(block, lines) and found[-1].failure.frames:
             outer = found.pop()
             failure = replace(outer.failure, caused_by=_deepest_with(outer.failure.caused_by, failure))
             began = outer.start - places[0] if places else outer.start

@@ -158,15 +158,19 @@ def _message(lines: Sequence[Line], place: int, first: str, indent: int, in_grou
             below = _dedented(lines[after].text, indent, in_group)
             if not (below[:1].isspace() or _GOES_ON.match(below)) or _starts(below) or not _tells_more(said, below):
                 break
-        elif _starts(text) or _RECORD.search(text):
-            if not (text.lstrip().startswith('File "') and _in_quoted_trace(said)) and not ("Traceback (most" in text and _is_outer(said)):
-                break
+        elif (_starts(text) or _RECORD.search(text)) and not _is_quoted(text, said):
+            break
         said.append(text)
         size += len(text) + 1
         place += 1
     while len(said) > 1 and not said[-1].strip():
         said.pop()
     return "\n".join(said), place
+
+
+def _is_quoted(text: str, said: Sequence[str]) -> bool:
+    """Whether the line is part of another traceback that the message holds."""
+    return text.lstrip().startswith('File "') and _in_quoted_trace(said) or "Traceback (most" in text and _is_outer(said)
 
 
 def _starts(text: str) -> bool:
@@ -184,7 +188,11 @@ def _is_outer(said: Sequence[str]) -> bool:
 
 def _tells_more(said: Sequence[str], below: str) -> bool:
     """After a blank line an indented text belongs to the message only where torch writes such messages (a compiler's, a loader's)."""
-    return bool(_GOES_ON.match(below)) or not said[0].strip() or any(s.startswith(("  Explanation:", "from user code", "  Hint")) for s in said)
+    return (
+        bool(_GOES_ON.match(below))
+        or not said[0].strip()
+        or any(s.startswith(("  Explanation:", "from user code", "  Hint")) for s in said)
+    )
 
 
 def _frame(file: str, line: str, function: str, code: str) -> Frame:

@@ -17,7 +17,16 @@ _PEER = re.compile(
     r"was terminated with signal SIG(?:TERM|ABRT|KILL)|exits with return code = [1-9-]|Ran out of input|gracefully closed|has been shut ?down",
     re.IGNORECASE | re.DOTALL,
 )
-_AFTERMATH = ("EOFError", "BrokenPipeError", "ConnectionResetError", "KeyboardInterrupt", "SystemExit", "DistNetworkError", "DistStoreError", "CancelledError")
+_AFTERMATH = (
+    "EOFError",
+    "BrokenPipeError",
+    "ConnectionResetError",
+    "KeyboardInterrupt",
+    "SystemExit",
+    "DistNetworkError",
+    "DistStoreError",
+    "CancelledError",
+)
 _ROOT = re.compile(
     r"Root Cause \(first observed failure\):.{0,300}?rank\s*:\s*(?P<rank>\d+).{0,300}?exitcode\s*:\s*(?P<code>-?\d+)", re.DOTALL
 )
@@ -140,5 +149,7 @@ def _remarks(first: Found, ranks: tuple[int, ...], told: Sequence[str]) -> tuple
     if len(ranks) > 1:
         said.append(f"ranks {', '.join(map(str, sorted(ranks)[:16]))} failed in the same way")
     if told and failure.rank is not None:
-        said.append(f"rank {failure.rank} failed first; {len(told)} other {'failure is a consequence' if len(told) == 1 else 'failures are consequences'}")
+        said.append(
+            f"rank {failure.rank} failed first; {len(told)} other {'failure is a consequence' if len(told) == 1 else 'failures are consequences'}"
+        )
     return tuple(said)

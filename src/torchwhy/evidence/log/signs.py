@@ -24,7 +24,17 @@ _TYPELESS = re.compile(
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
     r"|ncclUnhandledCudaError: .*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
 )
-_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM", 137: "SIGKILL", 139: "SIGSEGV", 134: "SIGABRT", 135: "SIGBUS"}
+_NAMES = {
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    15: "SIGTERM",
+    137: "SIGKILL",
+    139: "SIGSEGV",
+    134: "SIGABRT",
+    135: "SIGBUS",
+}
 _NOT_A_FAILURE = ("KeyboardInterrupt",)
 
 

@@ -38,10 +38,16 @@ class Backend(Family):
     rank = 3
     triggers = (
         Trigger(r"[Ii]nvalid backend: ?'(?P<name>[^']+)'(?=.*list_backends)"),
-        Trigger(r"(?P<triton>working triton installation|triton (?:is )?not (?:found|installed)|No module named 'triton|TritonMissing|Triton is not)"),
-        Trigger(r"(?P<compiler>No working C\+\+ compiler|InvalidCxxCompiler|Compiler: \S+ is not found|Python\.h: No such file|CppCompileError|C\+\+ compile error)"),
+        Trigger(
+            r"(?P<triton>working triton installation|triton (?:is )?not (?:found|installed)|No module named 'triton|TritonMissing|Triton is not)"
+        ),
+        Trigger(
+            r"(?P<compiler>No working C\+\+ compiler|InvalidCxxCompiler|Compiler: \S+ is not found|Python\.h: No such file|CppCompileError|C\+\+ compile error)"
+        ),
         Trigger(r"too old to be supported by the triton GPU compiler[^\n]*?(?:capability (?P<needed>[\d.]+))?"),
-        Trigger(r"(?P<windows>Windows not yet supported for torch\.compile|[Dd]ynamo is not supported on|Python 3\.\d+\+? not yet supported for torch\.compile)"),
+        Trigger(
+            r"(?P<windows>Windows not yet supported for torch\.compile|[Dd]ynamo is not supported on|Python 3\.\d+\+? not yet supported for torch\.compile)"
+        ),
         Trigger(r"backend='(?P<failed>\w+)' raised:\s*(?P<why>[^\n]*)|PTXASError|(?P<ptx>ptxas)"),
     )
 
@@ -60,9 +66,19 @@ class Backend(Family):
                                "install a C++ compiler (g++, build-essential, Visual Studio) and Python's headers, or name one in CXX")  # fmt: skip
         if "too old" in match[0]:
             gpu, level = find(r"Found ([\w -]+?) which", text, 1), find(r"capability (\d\.\d)", text, 1)
-            return self._plain(run, f"{code(gpu) if gpu else 'the GPU'} is too old for Triton", [f"its compute capability is {level or 'below 7.0'}; Triton wants 7.0 or newer"], 'leave torch.compile out on this GPU, or use backend="eager" or "aot_eager"')
+            return self._plain(
+                run,
+                f"{code(gpu) if gpu else 'the GPU'} is too old for Triton",
+                [f"its compute capability is {level or 'below 7.0'}; Triton wants 7.0 or newer"],
+                'leave torch.compile out on this GPU, or use backend="eager" or "aot_eager"',
+            )
         if groups.get("windows"):
-            return self._plain(run, "torch.compile does not work on this system or Python", [f"torch says: {code(message.splitlines()[0] if message else match[0])}"], "run without torch.compile here, or use a newer torch or another Python")
+            return self._plain(
+                run,
+                "torch.compile does not work on this system or Python",
+                [f"torch says: {code(message.splitlines()[0] if message else match[0])}"],
+                "run without torch.compile here, or use a newer torch or another Python",
+            )
         why = (groups.get("why") or find(r"raised:\s*\n?([^\n]+)", message, 1)).strip()
         name = groups.get("failed") or "inductor"
         return self._plain(run, f"the backend {code(name)} failed to make code: {why[:60]}", [f"it says: {code(why)}" if why else "", 'with backend="eager" or "aot_eager" the step at fault shows: the graph, autograd or the code generator'],
@@ -70,22 +86,53 @@ class Backend(Family):
 
     def _unknown(self, run: Reading, name: str) -> Diagnosis:
         near = difflib.get_close_matches(name, _KNOWN, 1, 0.6)
-        chain = next((c for e in run.sources.arguments(run.raised) if e.keyword == "backend" for c in [origins(run.sources, e.span, run.calls)] if c), ())
+        chain = next(
+            (
+                c
+                for e in run.sources.arguments(run.raised)
+                if e.keyword == "backend"
+                for c in [origins(run.sources, e.span, run.calls)]
+                if c
+            ),
+            (),
+        )
         cause = Cause(chain[-1].span, chain) if chain else None
-        known = f"it is near {code(near[0])}" if near else f"known are {', '.join(code(k) for k in _KNOWN[:3])} and what `torch._dynamo.list_backends()` lists"
-        edit = edits.replace_text(cause.span, f'"{near[0]}"') if near and cause is not None and run.sources.segment(cause.span).strip("'\"") == name else ()
-        title = f"name the backend {near[0]}" if near else "name a backend that torch._dynamo.list_backends() lists, or install the package that brings it"
+        known = (
+            f"it is near {code(near[0])}"
+            if near
+            else f"known are {', '.join(code(k) for k in _KNOWN[:3])} and what `torch._dynamo.list_backends()` lists"
+        )
+        edit = (
+            edits.replace_text(cause.span, f'"{near[0]}"')
+            if near and cause is not None and run.sources.segment(cause.span).strip("'\"") == name
+            else ()
+        )
+        title = (
+            f"name the backend {near[0]}"
+            if near
+            else "name a backend that torch._dynamo.list_backends() lists, or install the package that brings it"
+        )
         return run.diagnosis(
             self, first_fitting(f"no compiler backend is called {code(name)}"), cause or run.raised, "the name is given here", notes=[known],
             fixes=[Fix(title, edit, "safe" if edit else "display-only")], confidence=Confidence.CERTAIN,
         )  # fmt: skip
 
     def _plain(self, run: Reading, headline: str, notes: list[str], fix: str) -> Diagnosis:
-        return run.diagnosis(self, first_fitting(headline, headline.partition(":")[0]), run.raised, "", notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY)
+        return run.diagnosis(
+            self,
+            first_fitting(headline, headline.partition(":")[0]),
+            run.raised,
+            "",
+            notes=notes,
+            fixes=[Fix(fix, (), "display-only")],
+            confidence=Confidence.LIKELY,
+        )
 
     examples = (
         Example(
-            {"fast.py": 'import torch\n\nfast = torch.compile(torch.nn.Linear(2, 2), backend="inducto")  #~ cause\nprint(fast(torch.ones(1, 2)).shape)\n'},
+            {
+                "fast.py": 'import torch\n\nfast = torch.compile(torch.nn.Linear(2, 2), backend="inducto")  #~ cause\nprint(fast(torch.ones(1, 2)).shape)\n'
+            },
             says=("inducto", "inductor"),
         ),
     )

@@ -35,8 +35,13 @@ class DynamicShape(Family):
     rank = 2
     triggers = (
         Trigger(r"marked (?P<what>[^\n]*?) as dynamic but your code specialized it to be a constant \((?P<value>\d+)\)"),
-        Trigger(r"[Rr]ecompile[_ ]limit(?: exceeded)?|cache_size_limit|FailOnRecompileLimit|Hard failure due to fullgraph", types=("FailOnRecompileLimitHit", "Unsupported", "RecompileError", "CacheLimitExceeded")),
-        Trigger(r"(?:[Cc]ould not (?:guard on|extract specialized integer from) data-dependent expression|data-dependent symbolic expression) ?(?P<guard>[^\n]*)"),
+        Trigger(
+            r"[Rr]ecompile[_ ]limit(?: exceeded)?|cache_size_limit|FailOnRecompileLimit|Hard failure due to fullgraph",
+            types=("FailOnRecompileLimitHit", "Unsupported", "RecompileError", "CacheLimitExceeded"),
+        ),
+        Trigger(
+            r"(?:[Cc]ould not (?:guard on|extract specialized integer from) data-dependent expression|data-dependent symbolic expression) ?(?P<guard>[^\n]*)"
+        ),
         Trigger(r"Constraints violated \((?P<dims>[^\n]*)\)|[Nn]ot all values of (?P<dim>\S+)[^\n]* (?:are valid|satisfy)"),
     )
 
@@ -58,10 +63,14 @@ class DynamicShape(Family):
             fix = "keep data-dependent sizes out of the compiled function, or state what holds with torch._check(...)"
         else:
             said = next((line.strip() for line in run.failure.message.splitlines()[1:] if line.strip()), "")
-            headline = f"the program does not take every size that {code(groups.get('dims') or groups.get('dim') or 'a dimension')} is marked for"
+            headline = (
+                f"the program does not take every size that {code(groups.get('dims') or groups.get('dim') or 'a dimension')} is marked for"
+            )
             notes = [f"the compiler says: {code(said)}"] if said else []
             fix = "state the sizes that the program takes (Dim(..., min=, max=)), or let Dim.AUTO find them"
-        return self._answer(run, first_fitting(headline, "the compiled program does not take every size it is marked for"), at, "", notes, fix)
+        return self._answer(
+            run, first_fitting(headline, "the compiled program does not take every size it is marked for"), at, "", notes, fix
+        )
 
     def _constant(self, run: Reading, what: str, value: str) -> Diagnosis:
         stack = user_stack(run)
@@ -70,13 +79,19 @@ class DynamicShape(Family):
         which = f"dimension {dim} of {code(name)}" if dim else code(name)
         literals = literal_lines(run.sources, value)
         at = stack[-1].span if stack else literals[0] if len(literals) == 1 else run.raised
-        notes = [f"{which} is marked as dynamic, but the program specialised it to the constant {value}: something of the fixed size {value} meets it"]
+        notes = [
+            f"{which} is marked as dynamic, but the program specialised it to the constant {value}: something of the fixed size {value} meets it"
+        ]
         if stack:
             notes.append(f"they meet at {place(stack[-1].span)}: {code(stack[-1].code)}")
-        notes += [f"{value} is written at {place(span)}: {code(run.sources.line_text(span.file, span.line).strip())}" for span in literals[:3]]
+        notes += [
+            f"{value} is written at {place(span)}: {code(run.sources.line_text(span.file, span.line).strip())}" for span in literals[:3]
+        ]
         return self._answer(
             run,
-            first_fitting(f"{which} is marked dynamic but the program fixes it to {value}", f"a dynamic dimension is fixed to {value} by the program"),
+            first_fitting(
+                f"{which} is marked dynamic but the program fixes it to {value}", f"a dynamic dimension is fixed to {value} by the program"
+            ),
             at,
             f"a fixed {value} meets it here",
             notes,
@@ -93,9 +108,19 @@ class DynamicShape(Family):
         changing = find(r"^(?:L\['(\w+)'\]|(\w+))", reason)
         changing = re.sub(r"L\['(\w+)'\]", r"\1", changing)
         at = run.raised
-        notes = [f"every call has another value, and the compiled code is guarded on it, so each call compiles again up to the limit of {limit}"]
+        notes = [
+            f"every call has another value, and the compiled code is guarded on it, so each call compiles again up to the limit of {limit}"
+        ]
         if reason:
-            kind = "a string" if re.search(r"== ['\"]", reason) else "a Python number" if re.search(r"== -?[\d.]+", reason) else "a size" if "size" in reason else "a value"
+            kind = (
+                "a string"
+                if re.search(r"== ['\"]", reason)
+                else "a Python number"
+                if re.search(r"== -?[\d.]+", reason)
+                else "a size"
+                if "size" in reason
+                else "a value"
+            )
             notes.append(f"the guard that failed last: {code(reason)}: {kind} that differs from call to call")
         if stack:
             notes.append(f"in {code(function or stack[-1].span.function)}, used at {place(stack[-1].span)}: {code(stack[-1].code)}")
@@ -106,16 +131,28 @@ class DynamicShape(Family):
         who = code(changing) if changing and changing != "tensor" else "an argument"
         return self._answer(
             run,
-            first_fitting(f"{code(function) if function else 'the function'} recompiles for each new value of {who}: the limit is {limit}", f"the recompile limit of {limit} is reached: an argument changes at every call"),
+            first_fitting(
+                f"{code(function) if function else 'the function'} recompiles for each new value of {who}: the limit is {limit}",
+                f"the recompile limit of {limit} is reached: an argument changes at every call",
+            ),
             at,
             "each call brings another value",
             notes,
             f"keep {who} out of the compiled function, or pass it as a tensor; raising the limit only delays it",
         )
 
-    def _answer(self, run: Reading, headline: str, at: Span, because: str, notes: list[str], fix: str, trail: tuple[Label, ...] = ()) -> Diagnosis:
+    def _answer(
+        self, run: Reading, headline: str, at: Span, because: str, notes: list[str], fix: str, trail: tuple[Label, ...] = ()
+    ) -> Diagnosis:
         return run.diagnosis(
-            self, headline, at, because, trail=(*trail, Label(run.raised, "raised here")), notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY
+            self,
+            headline,
+            at,
+            because,
+            trail=(*trail, Label(run.raised, "raised here")),
+            notes=notes,
+            fixes=[Fix(fix, (), "display-only")],
+            confidence=Confidence.LIKELY,
         )
 
     examples = (

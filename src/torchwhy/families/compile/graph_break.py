@@ -27,7 +27,10 @@ from ...reason.reading import reading
 from ...reason.wording import code, first_fitting, place
 
 _BRANCH = re.compile(r"data-dependent|control flow|conditional|jump with|torch\.cond", re.IGNORECASE)
-_SILENT = re.compile(r"recompile|cache_size|specialized it to be a constant|Constraints violated|data-dependent (?:symbolic )?expression|nvalid backend", re.IGNORECASE)
+_SILENT = re.compile(
+    r"recompile|cache_size|specialized it to be a constant|Constraints violated|data-dependent (?:symbolic )?expression|nvalid backend",
+    re.IGNORECASE,
+)
 
 
 class GraphBreak(Family):
@@ -35,9 +38,25 @@ class GraphBreak(Family):
     title = "the compiler can't follow the program"
     rank = 1
     triggers = (
-        Trigger(r"\A(?P<first>[^\n]*)", types=("Unsupported", "TorchRuntimeError", "InternalTorchDynamoError", "ObservedException", "UncapturedHigherOrderOpError", "SkipFrame")),
-        Trigger(r"\A(?=.*(?:control flow|data-dependent|dynamo|not supported|graph break|consider using))(?P<first>[^\n]*)", types=("UserError",)),
-        Trigger(r"\A(?=.*\nfrom user code:)(?P<first>[^\n]*)", types=("BackendCompilerFailed", "RuntimeError", "AssertionError", "TypeError", "AttributeError")),
+        Trigger(
+            r"\A(?P<first>[^\n]*)",
+            types=(
+                "Unsupported",
+                "TorchRuntimeError",
+                "InternalTorchDynamoError",
+                "ObservedException",
+                "UncapturedHigherOrderOpError",
+                "SkipFrame",
+            ),
+        ),
+        Trigger(
+            r"\A(?=.*(?:control flow|data-dependent|dynamo|not supported|graph break|consider using))(?P<first>[^\n]*)",
+            types=("UserError",),
+        ),
+        Trigger(
+            r"\A(?=.*\nfrom user code:)(?P<first>[^\n]*)",
+            types=("BackendCompilerFailed", "RuntimeError", "AssertionError", "TypeError", "AttributeError"),
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -58,9 +77,30 @@ class GraphBreak(Family):
         if is_branch:
             notes.append("the branch depends on the values in a tensor, which are not known while the graph is made")
         notes += [f"its hint: {hint}" for hint in hints[:2] if "report an issue" not in hint.lower()]
-        headline = f"a branch on a tensor's value can't be compiled: {line}" if is_branch and line else f"the compiler can't follow {line}" if line else f"the compiler stopped: {first}"
-        fixes = [Fix("express it on tensors: torch.where, or torch.cond for two branches" if is_branch else "move this line out of the compiled function", (), "display-only")]
-        fixes.append(Fix("compile without fullgraph=True: the graph breaks here, and the rest is compiled", (), "display-only", changes="a graph break costs time at every call"))
+        headline = (
+            f"a branch on a tensor's value can't be compiled: {line}"
+            if is_branch and line
+            else f"the compiler can't follow {line}"
+            if line
+            else f"the compiler stopped: {first}"
+        )
+        fixes = [
+            Fix(
+                "express it on tensors: torch.where, or torch.cond for two branches"
+                if is_branch
+                else "move this line out of the compiled function",
+                (),
+                "display-only",
+            )
+        ]
+        fixes.append(
+            Fix(
+                "compile without fullgraph=True: the graph breaks here, and the rest is compiled",
+                (),
+                "display-only",
+                changes="a graph break costs time at every call",
+            )
+        )
         trail = (*(Label(f.span, "") for f in stack[:-1]), Label(run.raised, "raised here"))
         return run.diagnosis(
             self, first_fitting(headline, "a branch on a tensor's value can't be compiled" if is_branch else "the compiler can't follow this line of the program"), at,
@@ -105,7 +145,9 @@ print(step(torch.ones(4)).shape)
             says=("print", "fullgraph"),
         ),
     )
-    near_misses = (NearMiss({"ok.py": "import torch\nprint(torch.compile(lambda x: x * 2, backend='eager', fullgraph=True)(torch.ones(2)))\n"}),)
+    near_misses = (
+        NearMiss({"ok.py": "import torch\nprint(torch.compile(lambda x: x * 2, backend='eager', fullgraph=True)(torch.ones(2)))\n"}),
+    )
     log_examples = (
         LogExample(
             """\

@@ -39,7 +39,9 @@ _KERNELS = (
     (r"Multinomial|probability tensor|cumdist|TensorCompare", "`torch.multinomial`", "probability", "the probabilities hold inf, nan or values below 0: the logits overflowed before"),
     (r"grid_sampler|Pool|unpool|MaxUnpool", "a pooling or sampling op", "index", "an index points outside of the output"),
 )  # fmt: skip
-_ASSERT = re.compile(r"(?P<file>[\w./\\-]+\.cuh?):(?P<line>\d+):? .*?Assertion `(?P<expression>.+?)['`] ?failed|Assertion `(?P<alone>.+?)['`] ?failed|device_assert\S* (?P<other>.+)")
+_ASSERT = re.compile(
+    r"(?P<file>[\w./\\-]+\.cuh?):(?P<line>\d+):? .*?Assertion `(?P<expression>.+?)['`] ?failed|Assertion `(?P<alone>.+?)['`] ?failed|device_assert\S* (?P<other>.+)"
+)
 _LOSS = re.compile(r"cross_entropy|nll_loss|CrossEntropy|NLLLoss|criterion\(|loss_fn\(", re.IGNORECASE)
 
 
@@ -47,7 +49,10 @@ class Assert(Family):
     code = "TW0801"
     title = "a check inside a GPU kernel failed"
     rank = 1
-    triggers = (Trigger(r"device-side assert|cuda runtime error \((?:59|710)\)|cudaErrorAssert"), Trigger(r"\.cuh?:\d+:.*Assertion `.+['`] ?failed"))
+    triggers = (
+        Trigger(r"device-side assert|cuda runtime error \((?:59|710)\)|cudaErrorAssert"),
+        Trigger(r"\.cuh?:\d+:.*Assertion `.+['`] ?failed"),
+    )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
@@ -64,13 +69,23 @@ class Assert(Family):
             op, what, why = kernel
         notes = [why]
         if said:
-            notes.append(f"the kernel's check is {code(said)}" + (f" in {code(found['file'].rpartition('/')[2])}" if found and found["file"] else ""))
+            notes.append(
+                f"the kernel's check is {code(said)}" + (f" in {code(found['file'].rpartition('/')[2])}" if found and found["file"] else "")
+            )
         beyond = re.findall(r"(?<![\w.])(?:255|-1|-100)(?![\w.])", "\n".join(evidence.context))
         if beyond and what in ("label", "index"):
-            notes.append(f"the text around it holds {code(beyond[0])}, a usual mark for void or ignored labels: not a class, it must be mapped or ignored")
-        notes.append("kernels run asynchronously: the traceback's line is where the GPU was found dead, the call that did it came before; `CUDA_LAUNCH_BLOCKING=1` or a run on the CPU shows it")
+            notes.append(
+                f"the text around it holds {code(beyond[0])}, a usual mark for void or ignored labels: not a class, it must be mapped or ignored"
+            )
+        notes.append(
+            "kernels run asynchronously: the traceback's line is where the GPU was found dead, the call that did it came before; `CUDA_LAUNCH_BLOCKING=1` or a run on the CPU shows it"
+        )
         fixes = [
-            Fix("run the step on the CPU, or with CUDA_LAUNCH_BLOCKING=1: the traceback then names the line, and on the CPU the value", (), "display-only"),
+            Fix(
+                "run the step on the CPU, or with CUDA_LAUNCH_BLOCKING=1: the traceback then names the line, and on the CPU the value",
+                (),
+                "display-only",
+            ),
             Fix("compare the smallest and largest label or index with the number of classes or rows, before the step", (), "display-only"),
         ]
         if lines:
@@ -78,7 +93,11 @@ class Assert(Family):
         article = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
         return run.diagnosis(
             self,
-            first_fitting(f"{op} met {article} out of range on the GPU", f"{op} met {article} out of range", f"{op.partition(' (')[0]} met {article} out of range on the GPU"),
+            first_fitting(
+                f"{op} met {article} out of range on the GPU",
+                f"{op} met {article} out of range",
+                f"{op.partition(' (')[0]} met {article} out of range on the GPU",
+            ),
             run.raised,
             "where the GPU was found stopped",
             notes=notes,

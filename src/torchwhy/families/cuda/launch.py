@@ -44,7 +44,16 @@ _KINDS = {
     "unsupported toolchain": ("PTX code was made by a newer CUDA than the driver knows", "a newer driver, or an older CUDA build"),
     "peer": ("two GPUs can't reach each other's memory", "set NCCL_P2P_DISABLE=1, or leave out peer access"),
 }  # fmt: skip
-_OLD = {"3.0": "Kepler", "3.5": "Kepler", "3.7": "Kepler", "5.0": "Maxwell", "5.2": "Maxwell", "6.0": "Pascal", "6.1": "Pascal", "7.0": "Volta"}
+_OLD = {
+    "3.0": "Kepler",
+    "3.5": "Kepler",
+    "3.7": "Kepler",
+    "5.0": "Maxwell",
+    "5.2": "Maxwell",
+    "6.0": "Pascal",
+    "6.1": "Pascal",
+    "7.0": "Volta",
+}
 
 
 class Launch(Family):
@@ -55,7 +64,9 @@ class Launch(Family):
             r"(?:CUDA|HIP|cuda) (?:runtime |driver )?error\b[^\n]{0,120}?(?P<kind>no kernel image|invalid device function|illegal memory access|misaligned address|invalid configuration argument|too many resources|"
             r"invalid argument|unspecified launch failure|launch timed out|illegal instruction|ECC|(?:stream is |during )captur|unknown error|unsupported toolchain|peer)"
         ),
-        Trigger(r"(?P<kind>no kernel image) is available|an (?P<kind2>illegal memory access) was encountered|(?P<kind3>misaligned address)"),
+        Trigger(
+            r"(?P<kind>no kernel image) is available|an (?P<kind2>illegal memory access) was encountered|(?P<kind3>misaligned address)"
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -67,17 +78,29 @@ class Launch(Family):
         notes, fixes = [why] if why else [], []
         if word in ("no kernel image", "invalid device function"):
             headline, notes = self._architecture(around(evidence), evidence.environment.torch or "")
-            fixes = [Fix("install the build of PyTorch for this GPU (an older CUDA such as cu126 or cu118 for old cards, the newest for new ones), or build from source", (), "display-only")]
+            fixes = [
+                Fix(
+                    "install the build of PyTorch for this GPU (an older CUDA such as cu126 or cu118 for old cards, the newest for new ones), or build from source",
+                    (),
+                    "display-only",
+                )
+            ]
         else:
-            notes.append("kernels run asynchronously: the traceback's line is where the error was noticed, the call that did it came before")
+            notes.append(
+                "kernels run asynchronously: the traceback's line is where the error was noticed, the call that did it came before"
+            )
             fixes = [Fix("find the true line with CUDA_LAUNCH_BLOCKING=1, or compute-sanitizer", (), "display-only")]
-        return run.diagnosis(
-            self, headline, run.raised, "where it was noticed", notes=notes, fixes=fixes, confidence=Confidence.LIKELY
-        )
+        return run.diagnosis(self, headline, run.raised, "where it was noticed", notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
 
     def _architecture(self, text: str, build: str) -> tuple[str, list[str]]:
-        gpu = find(r"(?:NVIDIA )?((?:GeForce|Tesla|Quadro|RTX|GTX|TITAN|A\d{2,3}|H\d{3}|B\d{3}|V100|P100|K80|L4)\b[\w -]{0,24}?)(?= (?:which|with|GPU|\(|:)|[,\n\"']|$)", text, 1).strip()
-        level = find(r"sm_(\d{2,3}) is not compatible|capability sm_(\d{2,3})", text, 1) or find(r"(?:cuda )?capability,? \(?(\d+[., ]+\d)", text, 1)
+        gpu = find(
+            r"(?:NVIDIA )?((?:GeForce|Tesla|Quadro|RTX|GTX|TITAN|A\d{2,3}|H\d{3}|B\d{3}|V100|P100|K80|L4)\b[\w -]{0,24}?)(?= (?:which|with|GPU|\(|:)|[,\n\"']|$)",
+            text,
+            1,
+        ).strip()
+        level = find(r"sm_(\d{2,3}) is not compatible|capability sm_(\d{2,3})", text, 1) or find(
+            r"(?:cuda )?capability,? \(?(\d+[., ]+\d)", text, 1
+        )
         level = f"{level[:-1]}.{level[-1]}" if level.isdigit() else re.sub(r"[, ]+", ".", level)
         known = re.findall(r"\b(?:sm|gfx|compute)_?\d+\w*", find(r"supports CUDA capabilities ([^\n]+)", text, 1))
         lowest = find(r"\((\d+\.\d)\) ?- ?\(\d+\.\d\)", text, 1)
@@ -85,18 +108,29 @@ class Launch(Family):
         if level:
             name = f"sm_{level.replace('.', '')}"
             generation = _OLD.get(level, "")
-            notes.append(f"the GPU{' ' + code(gpu) if gpu else ''} is {name}, compute capability {level}{' (' + generation + ')' if generation else ''}")
+            notes.append(
+                f"the GPU{' ' + code(gpu) if gpu else ''} is {name}, compute capability {level}{' (' + generation + ')' if generation else ''}"
+            )
         if known:
             notes.append(f"the build{' ' + code(build) if build else ''} does not include it: it has {', '.join(known)}")
         elif lowest:
             notes.append(f"the build{' ' + code(build) if build else ''} needs at least compute capability {lowest}")
         else:
-            notes.append("the text does not name the GPU's compute capability; `torch.cuda.get_device_capability()` and `torch.cuda.get_arch_list()` do")
+            notes.append(
+                "the text does not name the GPU's compute capability; `torch.cuda.get_device_capability()` and `torch.cuda.get_arch_list()` do"
+            )
         if level in _OLD and (lowest or known):
             notes.append("builds for newer CUDA versions no longer include old GPUs: they were dropped")
         subject = code(gpu) if gpu else "the GPU"
         built = f"kernels from {known[0]} up" if known else f"kernels for {lowest} and newer" if lowest else "no kernels for it"
-        texts = (f"{subject} is sm_{level.replace('.', '')}, this PyTorch has {built}", f"this PyTorch has no kernels for sm_{level.replace('.', '')}") if level else ()
+        texts = (
+            (
+                f"{subject} is sm_{level.replace('.', '')}, this PyTorch has {built}",
+                f"this PyTorch has no kernels for sm_{level.replace('.', '')}",
+            )
+            if level
+            else ()
+        )
         return first_fitting(*texts, "this build of PyTorch has no kernels for the GPU"), notes
 
     log_examples = (

@@ -34,11 +34,19 @@ class Library(Family):
     code = "TW0804"
     title = "a CUDA library failed or could not be loaded"
     triggers = (
-        Trigger(r"(?P<status>(?:CUBLAS|CUDNN|CUSPARSE|CUSOLVER|CUFFT|CURAND)_(?:STATUS_)?[A-Z_]+)(?:.*?when calling [`\"']?(?P<call>\w+))?"),
-        Trigger(r"Unable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"),
-        Trigger(r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]*\.so[\w.]*|[\w.-]*(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]*\.dll)"),
+        Trigger(
+            r"(?P<status>(?:CUBLAS|CUDNN|CUSPARSE|CUSOLVER|CUFFT|CURAND)_(?:STATUS_)?[A-Z_]+)(?:.*?when calling [`\"']?(?P<call>\w+))?"
+        ),
+        Trigger(
+            r"Unable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"
+        ),
+        Trigger(
+            r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]*\.so[\w.]*|[\w.-]*(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]*\.dll)"
+        ),
         Trigger(r"undefined symbol: (?P<symbol>\w*(?:c10|at|torch|cuda|cublas|nccl|cudnn|nvJitLink|iJIT)\w*)"),
-        Trigger(r"CUDA Setup failed|(?P<extension>operator torchvision::\w+ does not exist)|compiled with different CUDA|detected CUDA version .* mismatches"),
+        Trigger(
+            r"CUDA Setup failed|(?P<extension>operator torchvision::\w+ does not exist)|compiled with different CUDA|detected CUDA version .* mismatches"
+        ),
         Trigger(r"(?P<nccl>nccl\w+Error|NCCL (?:error|Error|failure)\b.*)"),
     )
 
@@ -53,7 +61,10 @@ class Library(Family):
         elif re.search(r"engine|incompatib|compiled\s+against", match[0]):
             versions = find(r"compiled\s+against\s+\(?([\d., ]+)\)?\s+but found runtime version\s+\(?([\d., ]+)", run.failure.message)
             headline = "the cuDNN that is loaded is not the one PyTorch was built with" if versions else "cuDNN has no way to run this call"
-            notes = [versions or "no engine for these sizes, this dtype and the free memory: another cuDNN on `LD_LIBRARY_PATH`, full memory, or a dtype that the GPU does not know"]
+            notes = [
+                versions
+                or "no engine for these sizes, this dtype and the free memory: another cuDNN on `LD_LIBRARY_PATH`, full memory, or a dtype that the GPU does not know"
+            ]
             fix = "remove other copies of cuDNN from LD_LIBRARY_PATH; leave memory for its workspace"
         else:
             headline, notes, fix = loading(run.failure, text)
@@ -68,12 +79,27 @@ class Library(Family):
         )
 
     def _status(self, status: str, call: str) -> tuple[str, list[str], str]:
-        library = {"CUBLAS": "cuBLAS", "CUDNN": "cuDNN", "CUSPARSE": "cuSPARSE", "CUSOLVER": "cuSOLVER", "CUFFT": "cuFFT", "CURAND": "cuRAND"}[status.partition("_")[0]]
+        library = {
+            "CUBLAS": "cuBLAS",
+            "CUDNN": "cuDNN",
+            "CUSPARSE": "cuSPARSE",
+            "CUSOLVER": "cuSOLVER",
+            "CUFFT": "cuFFT",
+            "CURAND": "cuRAND",
+        }[status.partition("_")[0]]
         word = re.sub(r"^[A-Z]+_(?:STATUS_)?", "", status)
-        why = next((reason for name, reason in STATUSES.items() if name in word), "the library's own step failed; the reason lies before it")
+        why = next(
+            (reason for name, reason in STATUSES.items() if name in word), "the library's own step failed; the reason lies before it"
+        )
         notes = [why, f"the status is {code(status)}" + (f" from {code(call)}" if call else "")]
-        notes.append("errors on the GPU come up late: an earlier kernel's failure (an index or label out of range) shows here too; `CUDA_LAUNCH_BLOCKING=1` or a run on the CPU shows it")
-        return f"{library} answers {word.lower().replace('_', ' ')}" + (f" in {code(call)}" if call else ""), notes, "look at the free GPU memory (nvidia-smi), then run the step on the CPU or with CUDA_LAUNCH_BLOCKING=1"
+        notes.append(
+            "errors on the GPU come up late: an earlier kernel's failure (an index or label out of range) shows here too; `CUDA_LAUNCH_BLOCKING=1` or a run on the CPU shows it"
+        )
+        return (
+            f"{library} answers {word.lower().replace('_', ' ')}" + (f" in {code(call)}" if call else ""),
+            notes,
+            "look at the free GPU memory (nvidia-smi), then run the step on the CPU or with CUDA_LAUNCH_BLOCKING=1",
+        )
 
     log_examples = (
         LogExample(
@@ -102,5 +128,7 @@ OSError: /opt/env/lib/python3.10/site-packages/torchaudio/lib/libtorchaudio.so: 
         ),
     )
     log_near_misses = (
-        LogExample('Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    import PIL\nImportError: libtiff.so.5: cannot open shared object file\n'),
+        LogExample(
+            'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    import PIL\nImportError: libtiff.so.5: cannot open shared object file\n'
+        ),
     )

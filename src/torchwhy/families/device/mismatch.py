@@ -27,6 +27,7 @@ from ...reason import edits
 from ...reason.blame import Side, blame, side
 from ...reason.convert import operand_of
 from ...reason.devices import runs_on_meta
+from ...reason.printed import written_call
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, listed, place, tensor_text
 
@@ -57,12 +58,7 @@ class Mismatch(Family):
             named_devices = [w.lower() for w in match.groupdict().values() if w]
             if named_devices and not any(word in run.failure.message for word in ("cuda", "cpu", "device", "mps", "xpu")):
                 return None  # "Input type (double) and bias type (float)" speaks of dtypes
-            return run.diagnosis(
-                self,
-                f"{listed(named_devices) or 'two devices'} meet in {code(run.op.name if run.op else 'one call')}",
-                None,
-                notes=(run.failure.message.splitlines()[0],),
-            )
+            return self._from_message(run, named_devices)
         chosen = blame(evidence, run.op, [side(evidence, n, t, "device", run.before) for n, t in kinds.values()], "device")
         wrong, right = chosen.side, chosen.others[0]
         if (
@@ -70,6 +66,24 @@ class Mismatch(Family):
         ):  # what moved is where the program wants to be; what stayed is to blame
             wrong, right = right, wrong
         return self._answer(run, wrong, right)
+
+    def _from_message(self, run: Reading, words: list[str]) -> Diagnosis:
+        """The devices that the message names, and the call of the traceback nearest to torch."""
+        devices = list(dict.fromkeys(re.findall(r"\b(?:cuda|mps|xpu|hip)(?::\d+)?|\bcpu\b", run.failure.message))) or words
+        inner = next((f.code for f in reversed(run.failure.frames) if f.origin != "torch" and f.code), "")
+        call, given = written_call(inner)
+        where = code(run.op.name) if run.op is not None else code(call) if call else "one call"
+        notes = [run.failure.message.splitlines()[0]]
+        if given:
+            notes.append(f"{where} is given {listed([code(g) for g in given[:4]])}: one of them, or a parameter inside, was not moved")
+        if len([d for d in devices if d.startswith("cuda:")]) > 1:
+            notes.append(
+                "the model is split over several GPUs (`device_map`, or modules placed by hand): each tensor must be moved to the device of what it meets"
+            )
+        fix = Fix(
+            "move one side to the other's device: `x = x.to(other.device)`; make new tensors with `device=x.device`", (), "display-only"
+        )
+        return run.diagnosis(self, f"{listed(devices[:2]) or 'two devices'} meet in {where}", None, notes=notes, fixes=[fix])
 
     def _answer(self, run: Reading, wrong: Side, right: Side) -> Diagnosis:
         owner = run.history.owner_of.get(wrong.tensor.id)

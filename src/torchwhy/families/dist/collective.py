@@ -36,14 +36,23 @@ class Collective(Family):
     title = "ranks do not agree on a collective call"
     rank = 1
     triggers = (
-        Trigger(r"No backend type associated with device type (?P<device>\w+)|[Tt]ensors must be (?P<must>CUDA and dense|contiguous|dense|on GPU)"),
+        Trigger(
+            r"No backend type associated with device type (?P<device>\w+)|[Tt]ensors must be (?P<must>CUDA and dense|contiguous|dense|on GPU)"
+        ),
         Trigger(r"Detected mismatch between collectives on ranks?\.?(?P<mismatch>.*)"),
         Trigger(r"OpType=(?P<op>\w+).*?Timeout\(ms\)=(?P<ms>\d+)"),
         Trigger(r"[Ww]atchdog.*(?:timeout|terminated)"),
-        Trigger(r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"),
+        Trigger(
+            r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"
+        ),
         Trigger(r"monitoredBarrier|failed to pass"),
-        Trigger(r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"),
-        Trigger(r"Connection (?:closed|reset) by peer|Timed out waiting \d+ms|[Ss]ocket [Tt]imeout|Wait timeout", raised_in="distributed/distributed_c10d.py"),
+        Trigger(
+            r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"
+        ),
+        Trigger(
+            r"Connection (?:closed|reset) by peer|Timed out waiting \d+ms|[Ss]ocket [Tt]imeout|Wait timeout",
+            raised_in="distributed/distributed_c10d.py",
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -59,16 +68,32 @@ class Collective(Family):
         if ms:
             number = find(r"SeqNum=(\d+)", run.failure.message, 1)
             size = find(r"NumelIn=(\d+)", run.failure.message, 1)
-            notes.append(f"{who or 'this rank'} waited {int(ms) // 1000} s in {groups['op']}" + (f" number {number}" if number else "") + (f" of {size} elements" if size else "") + ": another rank did not come")
+            notes.append(
+                f"{who or 'this rank'} waited {int(ms) // 1000} s in {groups['op']}"
+                + (f" number {number}" if number else "")
+                + (f" of {size} elements" if size else "")
+                + ": another rank did not come"
+            )
         fixes = []
-        because, cause = "the call that some ranks did not make" if _WAITED.search(run.failure.message) else "the call that does not fit", run.raised
+        because, cause = (
+            "the call that some ranks did not make" if _WAITED.search(run.failure.message) else "the call that does not fit",
+            run.raised,
+        )
         if branch is not None and _WAITED.search(run.failure.message):
             if branch.leaves:
-                headline, cause, because = f"{call} is not reached by ranks where {code(branch.test)}", branch.condition, "the other ranks leave here"
+                headline, cause, because = (
+                    f"{call} is not reached by ranks where {code(branch.test)}",
+                    branch.condition,
+                    "the other ranks leave here",
+                )
             else:
                 headline, cause = f"{call} is reached only by ranks where {code(branch.test)}", branch.line
-            notes.append(f"the condition {code(branch.test)} at {place(branch.condition)} keeps the other ranks from the call: they went on or ended, and this rank waits for them")
-            fixes.append(Fix(f"move the call out of the branch at {place(branch.condition)}, so that every rank makes it", (), "display-only"))
+            notes.append(
+                f"the condition {code(branch.test)} at {place(branch.condition)} keeps the other ranks from the call: they went on or ended, and this rank waits for them"
+            )
+            fixes.append(
+                Fix(f"move the call out of the branch at {place(branch.condition)}, so that every rank makes it", (), "display-only")
+            )
         elif value is not None:
             headline, cause, because = f"{call} gets a tensor that differs between ranks", value[1], "made from the rank"
             notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")
@@ -77,11 +102,19 @@ class Collective(Family):
             said = groups.get("why") or groups.get("bytes") or " ".join((groups.get("mismatch") or "").split())
             headline = f"{call}: the ranks' tensors or calls do not match"
             notes.append(f"torch says: {code(said)}")
-            fixes.append(Fix("give the collective tensors of the same shape and dtype on every rank, in the same order of calls", (), "display-only"))
+            fixes.append(
+                Fix("give the collective tensors of the same shape and dtype on every rank, in the same order of calls", (), "display-only")
+            )
         else:
             headline = f"{who or 'a rank'} waited in {call} for another rank that did not come"
             notes.append("the other rank crashed, ended, hung, or took another path; its own log, earlier in time, holds the reason")
-            fixes.append(Fix("read the first error of the other ranks; see that all ranks make the same number of steps (drop_last, Join)", (), "display-only"))
+            fixes.append(
+                Fix(
+                    "read the first error of the other ranks; see that all ranks make the same number of steps (drop_last, Join)",
+                    (),
+                    "display-only",
+                )
+            )
         return run.diagnosis(
             self, first_fitting(headline, headline.replace("is reached only by ranks where", "runs only where"), f"{call} was not called by every rank"), cause, because,
             notes=notes, fixes=fixes, confidence=Confidence.LIKELY if branch or value or groups.get("why") or ms else Confidence.POSSIBLE,
@@ -91,7 +124,11 @@ class Collective(Family):
         written = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))[0]
         if re.search(r"reduce|gather|broadcast|barrier|scatter|all_to_all|send|recv|wait", written):
             return code(f"{written}()")
-        return code((groups.get("op") or groups.get("call") or "the collective").lower()) if groups.get("op") or groups.get("call") else "the collective"
+        return (
+            code((groups.get("op") or groups.get("call") or "the collective").lower())
+            if groups.get("op") or groups.get("call")
+            else "the collective"
+        )
 
     def _backend(self, run: Reading, device: str) -> Diagnosis:
         call, given = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))
@@ -100,11 +137,16 @@ class Collective(Family):
         other = "cuda" if device == "cpu" else "cpu"
         return run.diagnosis(
             self,
-            first_fitting(f"{what} is a {device} tensor, the process group has no backend for {device}", f"the process group has no backend for {device} tensors"),
+            first_fitting(
+                f"{what} is a {device} tensor, the process group has no backend for {device}",
+                f"the process group has no backend for {device} tensors",
+            ),
             run.raised,
             f"a {device} tensor is given to a collective",
-            notes=[f"the group was made with a backend for {other} only (`{backend}` works on {other} tensors): {code(call or 'the collective')} wants a tensor on that device"],
-            fixes=[Fix(f"make {what} on the rank's {other} device, or use init_process_group(\"cpu:gloo,cuda:nccl\")", (), "display-only")],
+            notes=[
+                f"the group was made with a backend for {other} only (`{backend}` works on {other} tensors): {code(call or 'the collective')} wants a tensor on that device"
+            ],
+            fixes=[Fix(f'make {what} on the rank\'s {other} device, or use init_process_group("cpu:gloo,cuda:nccl")', (), "display-only")],
             confidence=Confidence.LIKELY,
         )
 
@@ -149,4 +191,8 @@ if __name__ == "__main__":
             says=("rank 5", "1800 s", "ALLGATHER"),
         ),
     )
-    log_near_misses = (LogExample('Traceback (most recent call last):\n  File "get.py", line 3, in <module>\n    requests.get(url)\nConnectionResetError: [Errno 104] Connection reset by peer\n'),)
+    log_near_misses = (
+        LogExample(
+            'Traceback (most recent call last):\n  File "get.py", line 3, in <module>\n    requests.get(url)\nConnectionResetError: [Errno 104] Connection reset by peer\n'
+        ),
+    )

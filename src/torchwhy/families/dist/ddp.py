@@ -35,11 +35,15 @@ class Ddp(Family):
     triggers = (
         Trigger(r"Expected to have finished reduction in the prior iteration"),
         Trigger(r"(?P<twice>mark a variable ready only once|marked (?:as )?ready twice)"),
-        Trigger(r"params\[(?P<index>\d+)\] in this process with sizes (?P<sizes>\[[\d, ]*\]) appears not to match|(?P<count>DDP expects same model across all ranks[^\n]*)"),
+        Trigger(
+            r"params\[(?P<index>\d+)\] in this process with sizes (?P<sizes>\[[\d, ]*\]) appears not to match|(?P<count>DDP expects same model across all ranks[^\n]*)"
+        ),
         Trigger(r"(?P<frozen>DistributedDataParallel is not needed)"),
         Trigger(r"(?P<devices>device_ids and output_device arguments only work|DistributedDataParallel device_ids)"),
         Trigger(r"'DistributedDataParallel' object has no attribute '(?P<attribute>\w+)'"),
-        Trigger(r"(?P<changed>[Mm]odule parameters? (?:have been )?(?:changed|modified)|static graph|expect_autograd_hooks_|find_unused_parameters)"),
+        Trigger(
+            r"(?P<changed>[Mm]odule parameters? (?:have been )?(?:changed|modified)|static graph|expect_autograd_hooks_|find_unused_parameters)"
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -52,14 +56,24 @@ class Ddp(Family):
             return self._plain(run, f"the ranks hold different parameters: {code(groups['sizes'] or 'other counts')} here", [f"torch says: {code(said)}", "the model is built from something that differs between ranks (the rank, data, a config, a vocabulary)"],
                                "build the same model on every rank")  # fmt: skip
         if groups.get("frozen"):
-            return self._plain(run, "the module given to DDP has no parameter that requires a gradient", ["all of its parameters are frozen: DDP has nothing to reduce"], "wrap only modules that are trained, or freeze after wrapping")
+            return self._plain(
+                run,
+                "the module given to DDP has no parameter that requires a gradient",
+                ["all of its parameters are frozen: DDP has nothing to reduce"],
+                "wrap only modules that are trained, or freeze after wrapping",
+            )
         if groups.get("devices"):
             where = find(r"module parameters \{([^}]*)\}", run.failure.message, 1)
             return self._plain(run, "`device_ids` is given, but the module is not on that one GPU", [f"the module's parameters are on {code(where)}" if where else "", "`device_ids` is for a module on one GPU; on the CPU it must be left out"],
                                "move the module to its GPU before wrapping, or leave device_ids out on the CPU")  # fmt: skip
         if groups.get("attribute"):
             name = groups["attribute"]
-            return self._plain(run, f"{code(name)} is asked of the DDP wrapper, not of the model in it", ["DDP wraps the model: its own attributes are at `.module`"], f"use model.module.{name}")
+            return self._plain(
+                run,
+                f"{code(name)} is asked of the DDP wrapper, not of the model in it",
+                ["DDP wraps the model: its own attributes are at `.module`"],
+                f"use model.module.{name}",
+            )
         return self._unused(run)
 
     def _unused(self, run: Reading) -> Diagnosis:
@@ -77,8 +91,14 @@ class Ddp(Family):
         cause = Cause(layers[0].span) if len(layers) == 1 or layers and indices else None
         told = names.split(",")[0].strip() or (layers[0].name if cause else "")
         if layers:
-            notes.append(f"{listed([f'{code(x.name)} at {place(x.span)}' for x in layers[:4]])} {'is' if len(layers) == 1 else 'are'} built and never used in `forward`")
-        headline = f"{code(told)} gets no gradient: `forward` does not use it" if told else f"{len(indices) or 'some'} parameters get no gradient in a step"
+            notes.append(
+                f"{listed([f'{code(x.name)} at {place(x.span)}' for x in layers[:4]])} {'is' if len(layers) == 1 else 'are'} built and never used in `forward`"
+            )
+        headline = (
+            f"{code(told)} gets no gradient: `forward` does not use it"
+            if told
+            else f"{len(indices) or 'some'} parameters get no gradient in a step"
+        )
         return run.diagnosis(
             self,
             first_fitting(headline, "some parameters get no gradient in a step"),
@@ -87,7 +107,12 @@ class Ddp(Family):
             notes=notes,
             fixes=[
                 Fix("remove the layer that is not used, or use its output in the loss", (), "display-only"),
-                Fix("pass find_unused_parameters=True to DistributedDataParallel", (), "display-only", changes="each step searches the graph, which is slower"),
+                Fix(
+                    "pass find_unused_parameters=True to DistributedDataParallel",
+                    (),
+                    "display-only",
+                    changes="each step searches the graph, which is slower",
+                ),
             ],
             confidence=Confidence.LIKELY,
         )
@@ -98,12 +123,17 @@ class Ddp(Family):
         return self._plain(
             run,
             f"{code(name) if name else 'parameter ' + index if index else 'a parameter'} gets two gradients in one step",
-            ["reentrant checkpointing (`use_reentrant=True`) or a layer that is used in two forwards makes its hook fire twice", "`find_unused_parameters=True` together with checkpointing does it too"],
+            [
+                "reentrant checkpointing (`use_reentrant=True`) or a layer that is used in two forwards makes its hook fire twice",
+                "`find_unused_parameters=True` together with checkpointing does it too",
+            ],
             "use checkpoint(..., use_reentrant=False), or static_graph=True in DistributedDataParallel",
         )
 
     def _plain(self, run: Reading, headline: str, notes: list[str], fix: str) -> Diagnosis:
-        return run.diagnosis(self, first_fitting(headline), run.raised, "", notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY)
+        return run.diagnosis(
+            self, first_fitting(headline), run.raised, "", notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY
+        )
 
     log_examples = (
         LogExample(

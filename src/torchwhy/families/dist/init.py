@@ -36,22 +36,38 @@ class Init(Family):
         Trigger(r"environment variable (?P<variable>\w+) expected, but not set"),
         Trigger(r"EADDRINUSE|[Aa]ddress already in use|failed to (?:listen|bind)"),
         Trigger(r"(?P<joined>\d+)/(?P<world>\d+) clients joined"),
-        Trigger(r"waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"),
+        Trigger(
+            r"waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"
+        ),
         Trigger(r"[Dd]efault process group has not been initialized|not been initialized, please make sure to call init_process_group"),
         Trigger(r"initialize the default process group twice|already been initialized"),
-        Trigger(r"[Ii]nvalid (?:rank|world.?size)[^\n]*|world_size[^\n]*(?:expected|positive|required)|rank (?:parameter|must|argument)[^\n]*|[Gg]roup rank is greater"),
-        Trigger(r"built with NCCL|NCCL (?:is not available|built in)|doesn't have NCCL|Unknown c10d backend|Invalid backend: '(?!.*list_backends)|Distributed package doesn't|MPI (?:is not|built)"),
-        Trigger(r"[Dd]uplicate GPU detected|name or service not known|gai error|getaddrinfo|No address associated with hostname|Unable to resolve hostname"),
+        Trigger(
+            r"[Ii]nvalid (?:rank|world.?size)[^\n]*|world_size[^\n]*(?:expected|positive|required)|rank (?:parameter|must|argument)[^\n]*|[Gg]roup rank is greater"
+        ),
+        Trigger(
+            r"built with NCCL|NCCL (?:is not available|built in)|doesn't have NCCL|Unknown c10d backend|Invalid backend: '(?!.*list_backends)|Distributed package doesn't|MPI (?:is not|built)"
+        ),
+        Trigger(
+            r"[Dd]uplicate GPU detected|name or service not known|gai error|getaddrinfo|No address associated with hostname|Unable to resolve hostname"
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
-        if not re.search(r"distributed|torchrun|dist\.|c10d|rank|rdzv|store|process group|NCCL|clients|backend|Dist|29\d{3}", _all_words(evidence)):
+        if not re.search(
+            r"distributed|torchrun|dist\.|c10d|rank|rdzv|store|process group|NCCL|clients|backend|Dist|29\d{3}", _all_words(evidence)
+        ):
             return None
         headline, notes, fix = self._judge(match, run.failure.message, around(evidence))
         edits_at = run.raised
         return run.diagnosis(
-            self, headline, edits_at, "the group is set up here", notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.CERTAIN if match.groupdict().get("variable") else Confidence.LIKELY
+            self,
+            headline,
+            edits_at,
+            "the group is set up here",
+            notes=notes,
+            fixes=[Fix(fix, (), "display-only")],
+            confidence=Confidence.CERTAIN if match.groupdict().get("variable") else Confidence.LIKELY,
         )
 
     def _judge(self, match: re.Match[str], message: str, text: str) -> tuple[str, list[str], str]:
@@ -60,7 +76,9 @@ class Init(Family):
             name = groups["variable"]
             return (
                 f"{code(name)} is not set: the script was not started by a launcher",
-                ["`init_process_group` with `env://` reads `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`; `torchrun` sets them, plain `python` does not"],
+                [
+                    "`init_process_group` with `env://` reads `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`; `torchrun` sets them, plain `python` does not"
+                ],
                 "start it with torchrun --nproc_per_node=N (python -m torch.distributed.run), or set the variables, or pass rank and world_size",
             )
         if re.search(r"in use|EADDRINUSE|listen|bind", match[0]):
@@ -72,22 +90,59 @@ class Init(Family):
                 notes.append(f"the text shows its holder: {code(holder or 'a process')}, pid {pid}")
             return f"port {port or '29500'} is already in use by another job", notes, _PORT
         if re.search(r"twice|already been", match[0]):
-            return "the default process group is initialised a second time", ["`init_process_group` was called before in this process: by the script, by a library, or in a notebook's earlier cell"], "call it once; guard it with `if not dist.is_initialized():`"
+            return (
+                "the default process group is initialised a second time",
+                ["`init_process_group` was called before in this process: by the script, by a library, or in a notebook's earlier cell"],
+                "call it once; guard it with `if not dist.is_initialized():`",
+            )
         if re.search(r"has not been initialized|not been init", match[0]):
-            return "a collective is called before `init_process_group`", ["no default process group exists in this process: the call stands before the set-up, after `destroy_process_group`, or in a process that torchrun did not start"], "call dist.init_process_group first, and start with torchrun; guard single-process runs with `if dist.is_initialized():`"
+            return (
+                "a collective is called before `init_process_group`",
+                [
+                    "no default process group exists in this process: the call stands before the set-up, after `destroy_process_group`, or in a process that torchrun did not start"
+                ],
+                "call dist.init_process_group first, and start with torchrun; guard single-process runs with `if dist.is_initialized():`",
+            )
         if re.search(r"[Ii]nvalid (?:rank|world)|world_size|rank (?:param|must|arg)|greater", match[0]):
-            return "rank and world size do not fit", [f"torch says: {code(message.splitlines()[0] if message else match[0])}; ranks go from 0 to world_size - 1, each once"], "give each process its own rank below world_size, or let torchrun set both"
+            return (
+                "rank and world size do not fit",
+                [f"torch says: {code(message.splitlines()[0] if message else match[0])}; ranks go from 0 to world_size - 1, each once"],
+                "give each process its own rank below world_size, or let torchrun set both",
+            )
         if re.search(r"NCCL|c10d|backend|package|MPI", match[0]):
-            return "this build of PyTorch has no such distributed backend", [f"torch says: {code(message.splitlines()[0] if message else match[0])}; `nccl` needs Linux, a GPU and a CUDA build; `gloo` works everywhere"], 'use backend="gloo" here, or install a build that has the backend'
+            return (
+                "this build of PyTorch has no such distributed backend",
+                [
+                    f"torch says: {code(message.splitlines()[0] if message else match[0])}; `nccl` needs Linux, a GPU and a CUDA build; `gloo` works everywhere"
+                ],
+                'use backend="gloo" here, or install a build that has the backend',
+            )
         if re.search(r"uplicate GPU", match[0]):
-            return "two ranks use the same GPU", ["NCCL wants a GPU for each rank: `torch.cuda.set_device(local_rank)` was not called, or more ranks run than there are GPUs"], 'call torch.cuda.set_device(int(os.environ["LOCAL_RANK"])) before init_process_group'
+            return (
+                "two ranks use the same GPU",
+                [
+                    "NCCL wants a GPU for each rank: `torch.cuda.set_device(local_rank)` was not called, or more ranks run than there are GPUs"
+                ],
+                'call torch.cuda.set_device(int(os.environ["LOCAL_RANK"])) before init_process_group',
+            )
         if re.search(r"name or service|gai|getaddr|hostname", match[0]):
-            return "the host name in `MASTER_ADDR` can't be resolved", [f"torch says: {code(message.splitlines()[0] if message else match[0])}"], "set MASTER_ADDR to an address that all nodes can reach"
+            return (
+                "the host name in `MASTER_ADDR` can't be resolved",
+                [f"torch says: {code(message.splitlines()[0] if message else match[0])}"],
+                "set MASTER_ADDR to an address that all nodes can reach",
+            )
         seconds = find(r"(?:after|Timeout\(ms\)=|timeout=?|exceeded)\s*(\d+)\s*(?:seconds|s\b|ms)?", message, 1)
         joined = f"{groups['joined']} of {groups['world']} processes" if groups.get("joined") else "not all processes"
         address = find(r"\[?([\w.-]+)\]?[:,]\s*(\d{4,5})\b", message)
-        notes = [f"{joined} reached the store" + (f" within {seconds} s" if seconds else "") + (f" at {code(address)}" if address else ""), "the others did not start, died before, use another address, port or world size, or a firewall is between them"]
-        return f"{joined} came to the rendezvous", notes, "see that every rank starts with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE and reaches the port; read the logs of the missing ranks"
+        notes = [
+            f"{joined} reached the store" + (f" within {seconds} s" if seconds else "") + (f" at {code(address)}" if address else ""),
+            "the others did not start, died before, use another address, port or world size, or a firewall is between them",
+        ]
+        return (
+            f"{joined} came to the rendezvous",
+            notes,
+            "see that every rank starts with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE and reaches the port; read the logs of the missing ranks",
+        )
 
     examples = (
         Example(
@@ -130,7 +185,11 @@ torch.distributed.DistStoreError: Timed out after 601 seconds waiting for client
             cause="/srv/job/main.py:18",
         ),
     )
-    log_near_misses = (LogExample('Traceback (most recent call last):\n  File "web.py", line 9, in <module>\n    app.run(port=8080)\nOSError: [Errno 98] Address already in use\n'),)
+    log_near_misses = (
+        LogExample(
+            'Traceback (most recent call last):\n  File "web.py", line 9, in <module>\n    app.run(port=8080)\nOSError: [Errno 98] Address already in use\n'
+        ),
+    )
 
 
 def _all_words(evidence: Evidence) -> str:

@@ -141,7 +141,11 @@ class Autocast(Family):
                 "mixed precision keeps float32 master weights and lets autocast lower the precision of the ops; the scaler is for those",
             ],
             fixes=[
-                Fix("keep the trainable parameters in float32 (`param.data = param.data.float()`, `cast_training_params`), and let autocast do the rest", (), "display-only"),
+                Fix(
+                    "keep the trainable parameters in float32 (`param.data = param.data.float()`, `cast_training_params`), and let autocast do the rest",
+                    (),
+                    "display-only",
+                ),
                 Fix("train in bfloat16 without a GradScaler", (), "display-only", changes="results of lower precision"),
             ],
             confidence=Confidence.LIKELY,

@@ -68,9 +68,15 @@ class Mismatch(Family):
         low = next((word for word in words if word in ("float16", "bfloat16")), "")
         notes = [run.failure.message.splitlines()[0]]
         if low and "float32" in words:
-            notes.append(f"the {low} one is a weight or input that was converted, or was made under autocast; the float32 one was not, and the call runs outside of autocast")
+            notes.append(
+                f"the {low} one is a weight or input that was converted, or was made under autocast; the float32 one was not, and the call runs outside of autocast"
+            )
         other = next((word for word in words if word != (low or words[0])), "") if words else ""
-        fix = f"run it under `torch.autocast(..., dtype=torch.{low})`, or cast one side: `.to(weight.dtype)`" if low else f"cast one side with `.to({'torch.' + other if other else 'dtype'})`, where the data enters"
+        fix = (
+            f"run it under `torch.autocast(..., dtype=torch.{low})`, or cast one side: `.to(weight.dtype)`"
+            if low
+            else f"cast one side with `.to({'torch.' + other if other else 'dtype'})`, where the data enters"
+        )
         return run.diagnosis(
             self, f"{' and '.join(words[:2]) or 'different dtypes'} meet in {call}", None, notes=notes, fixes=[Fix(fix, (), "display-only")]
         )

@@ -54,7 +54,7 @@ class Cuda(Family):
         op = f"{code(run.op.name)} asks for" if run.op is not None else "the program asks for"
         headline = (
             f"{op} {bytes_text(tried)} and {bytes_text(free)} of {bytes_text(total)} is free"
-            if None not in (tried, free, total)
+            if tried is not None and free is not None and total is not None
             else f"{match['kind']} memory is full"
         )
         return run.diagnosis(
@@ -110,9 +110,15 @@ def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
     if grown:
         notes.append(f"the memory grows from step to step ({grown[0]} … {grown[-1]}): something keeps each step's graph")
     codes = "\n".join(f.code for f in run.failure.user_frames) + "\n" + "\n".join(run.evidence.context)
-    kept = re.search(r"^\W*(?:\d+ )?\s*((?:self\.)?\w*(?:total|running|sum|loss|acc|history)\w*) *(?:\+=|\.append\()[^\n]*", codes, re.MULTILINE | re.IGNORECASE)
+    kept = re.search(
+        r"^\W*(?:\d+ )?\s*((?:self\.)?\w*(?:total|running|sum|loss|acc|history)\w*) *(?:\+=|\.append\()[^\n]*",
+        codes,
+        re.MULTILINE | re.IGNORECASE,
+    )
     if kept is not None and not re.search(r"\.item\(\)|\.detach\(\)|float\(", kept[0]):
-        notes.append(f"{code(kept[0].strip())} accumulates a tensor together with its graph: {code(kept[1])} keeps the history of every step")
+        notes.append(
+            f"{code(kept[0].strip())} accumulates a tensor together with its graph: {code(kept[1])} keeps the history of every step"
+        )
     if "retain_graph=True" in codes:
         notes.append("`retain_graph=True` keeps the graph of a step alive after its backward")
     return notes
