@@ -105,7 +105,7 @@ class OptimizerFamily(Family):
                 f"a one-shot {kind}",
                 trail=[Label(found.used, "used up here"), Label(run.raised, "raised here")],
                 notes=[f"{name} is an iterator: it can be run through only once, and {at} has exhausted it"],
-                fixes=[Fix("make a list of it, which can be used twice", edits.wrap(run.sources, found.made, "list(", ")"), "safe")],
+                fixes=[Fix("make a list of it, which can be used twice", self._listed(run, found.made), "safe")],
                 confidence=Confidence.CERTAIN,
             )
         if found.why == "frozen":
@@ -114,6 +114,12 @@ class OptimizerFamily(Family):
         notes = [f"{name} comes from {code(run.sources.segment(found.made))} at {place(found.made)}" if found.made is not None else ""]
         cause = found.made if found.why in ("filtered", "empty") else None
         return run.diagnosis(self, f"{name} {told}: the optimizer has nothing to train", cause, "gives no parameter", notes=notes)
+
+    def _listed(self, run: Reading, made: Span) -> edits.Edits:
+        text = run.sources.segment(made)
+        if isinstance(run.sources.node_at(made), ast.GeneratorExp) and text.startswith("("):
+            return edits.replace_text(made, f"[{text[1:-1]}]")
+        return edits.wrap(run.sources, made, "list(", ")")
 
     def _frozen(self, run: Reading, found: Emptied, name: str) -> Diagnosis:
         op = found.ops[-1] if found.ops else None
