@@ -37,7 +37,10 @@ def explain(stream: BinaryIO) -> Report:
         return Report("explain", "passed", None, evidence, remarks=("the text holds no failure",))
     first = _judged(evidence)
     others = [_judged(replace(evidence, failure=other, others=(), consequences=())) for other in evidence.others]
-    if not first.diagnoses and (better := next((o for o in others if o.diagnoses and _same_printer(evidence.failure, o)), None)) is not None:
+    if (
+        not first.diagnoses
+        and (better := next((o for o in others if o.diagnoses and _same_printer(evidence.failure, o)), None)) is not None
+    ):
         left = tuple(f for f in (evidence.failure, *evidence.others) if f is not better.evidence.failure)
         others = [o for o in others if o is not better]
         first = replace(better, evidence=replace(better.evidence, others=left))
