@@ -99,7 +99,7 @@ def _is_binary(data: bytes) -> bool:
     if head.startswith((b"\x7fELF", b"PK\x03\x04", b"\x89PNG", b"\x1f\x8b", b"\xff\xd8\xff", b"%PDF", b"\x80\x02", b"BZh", b"MZ\x90")):
         return True
     strange = sum(head.count(bytes([code])) for code in range(32) if code not in (7, 8, 9, 10, 12, 13, 27))
-    return strange > len(head) * 0.2 and not any(word in head for word in _WORDS[:3])
+    return strange > len(head) * 0.07 and not any(word in head for word in _WORDS[:3])
 
 
 def _windows(data: bytes, limit: int, vain: dict[bytes, int], first: bool) -> list[_Window]:
@@ -109,9 +109,12 @@ def _windows(data: bytes, limit: int, vain: dict[bytes, int], first: bool) -> li
     for word in _WORDS:
         place = data.find(word, 0, limit) if vain[word] < _VAIN else -1
         while place >= 0:
-            start = max(data.rfind(b"\n", max(0, place - 2000), place) + 1, place - 2000)
-            end = data.find(b"\n", place, place + 4000)
-            end = end if end >= 0 else min(len(data), place + 4000)
+            # a carriage return ends a line too: a progress bar may be one line of many megabytes
+            start = max(data.rfind(b"\n", max(0, place - 500), place) + 1, data.rfind(b"\r", max(0, place - 500), place) + 1, place - 500)
+            end = min(
+                e if e >= 0 else min(len(data), place + 1000)
+                for e in (data.find(b"\n", place, place + 1000), data.find(b"\r", place, place + 1000))
+            )
             if start != seen:
                 if _TELLING.search(data, start, end):
                     hits.append(start)
