@@ -1,12 +1,13 @@
-"""How a tensor takes part in an output: by the recorded data flow, with and without the gradient's link."""
+"""How a tensor takes part in an output, by the recorded data flow; and which expression made a value."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import OpRecord, TensorFacts
+from ..model import OpRecord, Span, TensorFacts
 from .history import history_of
+from .origins import origins
 from .reading import Reading
 
 _LIMIT = 20_000
@@ -80,6 +81,12 @@ def too_late(run: Reading, tensor: TensorFacts, flow: Flow) -> tuple[OpRecord, O
         if op.index > use.index and op.name in setters and any(t.id == tensor.id for t in op.inputs):
             return use, op
     return None
+
+
+def made_at(run: Reading, expression: Span) -> Span:
+    """The expression that made a value, followed through names and arguments from where the program uses it."""
+    chain = origins(run.sources, expression, run.calls)
+    return chain[-1].span if chain else expression
 
 
 def uses(run: Reading, tensor: TensorFacts) -> tuple[OpRecord, ...]:

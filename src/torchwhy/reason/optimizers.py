@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from ..model import Frame, Items, OptimizerFacts, Plain, Span, TensorFacts, Value, tensors_in
+from .links import made_at
 from .origins import argument, origins
 from .reading import Cause, Reading
 from .source import Expression
@@ -89,7 +90,7 @@ def the_optimizer(run: Reading) -> OptimizerFacts | None:
     """The optimizer of the failing call: the one built where its expression leads to, else the only one of the failing `self`'s kind."""
     frame, call, source = torch_frame(run, "self"), run.sources.call_at(run.raised), run.sources.file(run.raised.file)
     if source is not None and call is not None and isinstance(call.func, ast.Attribute):
-        built = run.expression_origins(source.span(call.func.value), run.calls).span
+        built = made_at(run, source.span(call.func.value))
         for one in run.evidence.optimizers:
             if one.built and (one.built[0].file, one.built[0].line) == (built.file, built.line):
                 return one

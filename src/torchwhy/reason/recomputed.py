@@ -41,7 +41,7 @@ def told(run: Reading) -> Told | None:
         given = argument(run.sources, run.raised, "function", ("function",))
         text = code(given.text) if given is not None else "its first argument"
         return Told(
-            f"{text} is a result; `checkpoint` takes the function and its inputs",
+            first_fitting(f"{text} is a result; `checkpoint` takes the function and its inputs", f"{text} is a result, not a function"),
             given.span if given else run.raised,
             "called too early",
             (),

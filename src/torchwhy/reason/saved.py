@@ -138,9 +138,10 @@ def load_call(run: Reading, span: Span) -> Span | None:
 
 
 def failing_load(run: Reading) -> Span | None:
-    """The program's `torch.load(…)` call that raised."""
+    """The program's `torch.load(…)` call that raised; a place without a line where only the message of such a call is known."""
     inside = any(f.span.function == "load" and "torch/" in f.span.file.replace("\\", "/") for f in run.failure.frames)
-    return run.raised if inside else None
+    told = not run.failure.frames and re.search("Weights only load failed|PytorchStreamReader|TorchScript archives", run.failure.message)
+    return run.raised if inside or told else None
 
 
 def file_name(run: Reading) -> str:

@@ -80,7 +80,7 @@ def state_of_another(run: Reading) -> Told | None:
     near = [c for c in loads if "opt" in run.sources.segment(c).partition(".load_state_dict")[0].lower()]
     detail = f" ({sizes[1]} against {sizes[2]})" if sizes else ""
     return Told(
-        f"the optimizer's state is of tensors of another shape than its parameters{detail}",
+        f"the optimizer's state has other shapes than its parameters{detail}",
         near[-1] if near else loads[-1] if len(loads) == 1 else None,
         "loads another state",
         (f"{code(run.sources.segment(run.raised))} adds a gradient to a running average of another shape",),
@@ -118,7 +118,9 @@ def stepped_too_often(run: Reading, said: Said) -> Told:
     loop = loop_around(run.sources, run.raised)
     notes.append(f"the steps are taken in {code(loop.text)}" if loop is not None else "")
     fix = Fix("build it for as many steps as the loop takes, or step it once less", (), "display-only")
-    headline = f"{code(kind)} was built for {plural(int(said['total']), 'step')} and is stepped once more"
+    headline = (
+        f"{code(kind) if isinstance(me, Plain) else kind} was built for {plural(int(said['total']), 'step')} and is stepped once more"
+    )
     return Told(headline, cause, f"{said['total']} steps", tuple(notes), (fix,))
 
 

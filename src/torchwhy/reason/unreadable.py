@@ -9,7 +9,7 @@ from .origins import argument
 from .reading import Reading
 from .saved import file_name, save_calls
 from .told import Told
-from .wording import code, place
+from .wording import code, first_fitting, place
 
 _FAULTS = (
     (
@@ -53,4 +53,17 @@ def unreadable(run: Reading, load: Span) -> Told:
         f"the path comes from {place(cause.span)}" if cause is not None and cause.span.line != load.line else "",
     )
     fixes = (Fix("get the file again, and compare its size", (), "display-only"),)
-    return Told(f"{name} {what}", load, "reads it", notes, fixes, (Label(load, "raised here"),))
+    return Told(f"{name} {what}", load if load.line else None, "reads it", notes, fixes, (Label(load, "raised here"),) if load.line else ())
+
+
+def without_class(run: Reading, load: Span, kind: str, module: str) -> Told:
+    """A whole model was saved, and its class is not where it was."""
+    name, what = code(file_name(run) or "the file"), f"the class {code(kind)}" if kind else f"the module {code(module)}"
+    fix = f"make {code(kind or module)} importable as it was, or save `model.state_dict()` and load that into a new model"
+    return Told(
+        first_fitting(f"{name} holds a whole model: it needs {what}, which is not here", f"a whole model was saved: it needs {what}"),
+        load,
+        "needs its class",
+        ("`torch.save(model)` stores where its class is, not the class itself",),
+        (Fix(fix, (), "display-only"),),
+    )

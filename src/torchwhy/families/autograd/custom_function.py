@@ -31,6 +31,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason.edits import add_decorator, insert_after, replace_text
 from ...reason.functions import CustomFunction, custom_function
+from ...reason.links import made_at
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, listed, place, plural
 
@@ -113,8 +114,8 @@ class CustomAutogradFunction(Family):
             else f"the gradient of {code(name)} doesn't fit"
         )
         part = function.source.span(parts[index]) if index < len(parts) else function.whole_return()
-        cause = run.expression_origins(part) if part is not None else None
-        decided = run.sources.segment(cause.span) if cause is not None else ""
+        cause = made_at(run, part) if part is not None else None
+        decided = run.sources.segment(cause) if cause is not None else ""
         return run.diagnosis(
             self,
             first_fitting(f"in {code(function.name + '.backward')} {told}", told),
@@ -124,7 +125,7 @@ class CustomAutogradFunction(Family):
                 f"{code(function.name + '.backward')} returns {code(run.sources.segment(part))} at index {index}"
                 if part is not None
                 else "",
-                f"it is decided by {code(decided)} at {place(cause.span)}" if cause is not None and cause.span != part else "",
+                f"it is decided by {code(decided)} at {place(cause)}" if cause is not None and cause != part else "",
                 "a gradient has the shape of its input" + ("; a sum over it loses that" if ".sum(" in decided else ""),
                 "" if sizes else said["why"],
             ],

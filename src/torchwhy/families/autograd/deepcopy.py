@@ -45,7 +45,7 @@ class Deepcopy(Family):
         keys = _keys(run.failure)
         owner, path = self._owner(run, keys)
         written = run.sources.arguments(run.raised)
-        root = written[0].text if written else "the object"
+        root = written[0].text if written else "object"
         shown = f"{owner.fqn}.{path}" if owner is not None and path else _joined(root, keys)
         headline = first_fitting(
             f"{code(shown)} was computed with a graph; only leaves can be deep-copied",

@@ -33,12 +33,13 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Items, Label, Plain, Span
 from ...reason import edits, recomputed
+from ...reason.links import made_at
 from ...reason.members import shown
 from ...reason.origins import argument
 from ...reason.reading import Reading, reading
 from ...reason.saved import failing_load, file_name, load_call, loading, save_calls, saved_object
 from ...reason.told import tell
-from ...reason.unreadable import unreadable
+from ...reason.unreadable import unreadable, without_class
 from ...reason.wording import code, first_fitting, listed, place
 
 _STATE = ("state_dict", "model_state_dict", "model", "net", "model_state", "network", "weights", "params")
@@ -117,7 +118,7 @@ class Checkpoint(Family):
         if load is None:
             return None
         if "lost" in said or "module" in said:
-            return self._lost_class(run, said, load)
+            return tell(run, self, without_class(run, load, said.get("lost", ""), said.get("module", "")))
         if (
             "broken" in said
             or run.failure.error_type == "EOFError"
@@ -140,7 +141,8 @@ class Checkpoint(Family):
                 else f"{name} holds more than weights, and is read weights only"
             )
         saves = save_calls(run, load)
-        notes = [f"{code(run.sources.segment(load))} at {place(load)} has weights_only=True, the default since torch 2.6"]
+        call = f"{code(run.sources.segment(load))} at {place(load)}" if load.line else "`torch.load`"
+        notes = [f"{call} has weights_only=True, the default since torch 2.6"]
         what = saved_object(run, saves[0]) if len(saves) == 1 else None
         if what is not None:
             notes.append(f"it was saved at {place(saves[0])}: {code(what.text)}")
@@ -167,7 +169,7 @@ class Checkpoint(Family):
         return run.diagnosis(
             self,
             first_fitting(headline, "the file holds more than weights, and is read weights only"),
-            load,
+            load if load.line else None,
             "reads weights only",
             notes=notes,
             fixes=fixes,
@@ -179,26 +181,12 @@ class Checkpoint(Family):
         found = [n for n in source.nodes if isinstance(n, ast.Import)] if source is not None else []
         return {a.asname or a.name for n in found for a in n.names}
 
-    def _lost_class(self, run: Reading, said: Said, load: Span) -> Diagnosis:
-        name, missing = code(file_name(run) or "the file"), code(said.get("lost") or said.get("module", ""))
-        what = f"the class {missing}" if "lost" in said else f"the module {missing}"
-        return run.diagnosis(
-            self,
-            first_fitting(f"{name} holds a whole model: it needs {what}, which is not here", f"a whole model was saved: it needs {what}"),
-            load,
-            "needs its class",
-            notes=["`torch.save(model)` stores where its class is, not the class itself"],
-            fixes=[
-                Fix(f"make {missing} importable as it was, or save `model.state_dict()` and load that into a new model", (), "display-only")
-            ],
-        )
-
     # ── using what was read ───────────────────────────────────────────────────────────────────────────────────────────
     def _no_dict(self, run: Reading, kind: str) -> Diagnosis:
         """A model, a path or something else in the place of a state."""
         state = argument(run.sources, run.raised, "state_dict", ("state_dict",))
-        short, text = kind.rpartition(".")[2], state.text if state is not None else "its argument"
-        origin = run.expression_origins(state.span, run.calls) if state is not None else None
+        short, text = kind.rpartition(".")[2], state.text if state is not None else "state_dict"
+        origin = made_at(run, state.span) if state is not None else None
         notes, fixes = [f"{code(text)} is a {code(kind)}"], []
         if kind == "str":
             headline = f"{code(text)} is a path, not a state: nothing has loaded it"
@@ -210,7 +198,7 @@ class Checkpoint(Family):
             headline = f"{code(text)} is a whole {code(short)}, not its state_dict"
             edit = edits.append_method(run.sources, state.span, ".state_dict()") if state is not None else ()
             fixes.append(Fix("pass its state", edit, "safe"))
-            saves = [s for s in (save_calls(run, origin.span) if origin is not None else []) if saved_object(run, s) is not None]
+            saves = [s for s in (save_calls(run, origin) if origin is not None else []) if saved_object(run, s) is not None]
             if len(saves) == 1 and (what := saved_object(run, saves[0])) is not None:
                 notes.append(f"{code(what.text)} was saved whole at {place(saves[0])}")
         return run.diagnosis(

@@ -34,6 +34,7 @@ from ...reason.built import as_settings, as_value
 from ...reason.calls import frames_below
 from ...reason.constructors import misnamed
 from ...reason.holdings import class_of, lineage, method_of
+from ...reason.links import made_at
 from ...reason.members import header, module_named
 from ...reason.reading import Reading, named, reading
 from ...reason.signatures import fields
@@ -220,14 +221,16 @@ class ForwardArgs(Family):
         """A layer gets a tuple, None or a layer: followed back to the call that gave it."""
         kind, value = said["kind"], self._value(run, said["kind"])
         part = self._written(run, kind)
-        origin = run.expression_origins(part, run.calls) if part is not None else None
-        giver, span = code(run.sources.segment(origin.span)) if origin is not None else "", origin.span if origin is not None else None
+        span = made_at(run, part) if part is not None else None
+        giver = code(run.sources.segment(span)) if span is not None else ""
         if kind[:1].isupper() and kind != "NoneType":
             return tell(run, self, as_value(run, kind, span))
         if kind == "NoneType":
             return self._nothing(run, part, span)
         maker = self._maker(run, value)
         is_call = any(f.span.function.endswith("_call_impl") for f in frames_below(run.failure))
+        if value is None and is_call:
+            return run.diagnosis(self, f"{code(said.get('op', 'a layer'))} gets a {kind} where a tensor is due", None, notes=[giver])
         if value is None or not tensors_in(value) or maker is None and not is_call:
             return None
         name = code(run.sources.segment(part)) if part is not None else giver or f"the {kind}"
@@ -394,5 +397,4 @@ loss = nn.MSELoss(guess, truth)  #~ cause
     near_misses = (
         NearMiss({"no.py": "import torch\n\nx = torch.rand(3)\nif x > 0.5:\n    print(x)\n"}),
         NearMiss({"no.py": "options = None\nprint(options.depth)\n"}),
-        NearMiss({"no.py": "def forward(x, y):\n    return x\n\n\nforward(1)\n"}),
     )

@@ -52,7 +52,7 @@ class Init(Family):
     title = "a module's constructor does not run as `nn.Module` needs"
     triggers = (
         Trigger(r"cannot assign (?P<early>module|parameters?|buffer)s? before Module\.__init__\(\) call"),
-        Trigger(rf"'(?P<cls>\w+)' object has no attribute '(?P<table>{_TABLES})'", ("AttributeError",), _MODULE),
+        Trigger(rf"'(?P<cls>\w+)' object has no attribute '(?P<table>{_TABLES})'", ("AttributeError",)),
         Trigger(r"'(?P<cls>\w+)' object has no attribute '(?P<attribute>\w+)'", ("AttributeError",), _MODULE),
         Trigger(
             r"(?P<cls>\w+)\.__init__\(\) (?P<arguments>takes 1 positional argument but|got an unexpected keyword argument)",

@@ -113,7 +113,10 @@ class OptimizerFamily(Family):
         told = "passes no parameter of " + named(run, found.module) if found.why == "filtered" and found.module else "is empty"
         notes = [f"{name} comes from {code(run.sources.segment(found.made))} at {place(found.made)}" if found.made is not None else ""]
         cause = found.made if found.why in ("filtered", "empty") else None
-        return run.diagnosis(self, f"{name} {told}: the optimizer has nothing to train", cause, "gives no parameter", notes=notes)
+        headline = first_fitting(
+            f"{name} {told}: the optimizer has nothing to train", f"{name} {told}: nothing to train", f"{name} is empty"
+        )
+        return run.diagnosis(self, headline, cause, "gives no parameter", notes=notes)
 
     def _listed(self, run: Reading, made: Span) -> edits.Edits:
         text = run.sources.segment(made)
@@ -200,7 +203,10 @@ class OptimizerFamily(Family):
             what = f"{code(text)} gives names with the tensors, the optimizer takes tensors"
             fix = Fix(f"pass {code(call)}", edits.replace_text(span, call), "safe")
         else:
-            what, fix = f"{code(text)} holds a {kind}, the optimizer takes tensors", Fix("pass tensors only", (), "display-only")
+            what, fix = (
+                f"{code(text) if text else 'the list'} holds a {kind}, the optimizer takes tensors",
+                Fix("pass tensors only", (), "display-only"),
+            )
         headline = first_fitting(what, f"the optimizer gets a {kind} among its parameters")
         return run.diagnosis(self, headline, span, f"a {kind} in it", notes=[f"one of the params is {code(kind)}"], fixes=[fix])
 
@@ -214,7 +220,7 @@ class OptimizerFamily(Family):
         )
         return run.diagnosis(
             self,
-            f"{name} is one tensor; the optimizer takes a list of them",
+            f"{name if written is not None else 'the argument'} is one tensor; the optimizer takes a list of them",
             written.span if written is not None else run.raised,
             "one tensor",
             fixes=[fix] if fix is not None else [],
