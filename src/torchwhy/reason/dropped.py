@@ -9,6 +9,7 @@ from . import edits
 from .accounts import tensor_account
 from .broadcasting import REDUCTIONS, lost_rank
 from .reading import Reading
+from .shape_edits import without_method
 from .wording import code, place, shape_text
 
 
@@ -50,7 +51,7 @@ def dropped(run: Reading, x: TensorFacts, name: str) -> Dropped | None:
 def _named_squeeze(run: Reading, op: OpRecord, kept: list[int]) -> Fix:
     text = run.sources.segment(op.span) if op.span is not None else ""
     if not kept:
-        return Fix("leave out the squeeze")
+        return Fix("leave out the squeeze", without_method(run.sources, op.span, "squeeze") if op.span is not None else ())
     if len(kept) > 1:
         return Fix("name the dimensions to squeeze by number")
     short = op.span is not None and text.endswith(".squeeze()")

@@ -27,6 +27,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import tensor_account
+from ...reason.broadcasting import REDUCTIONS
 from ...reason.conflict import BatchChange, batch_change, batch_change_told, conflict
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
@@ -103,16 +104,25 @@ class BatchMismatch(Family):
             because = f"no batch_first: the batch of {rows} is read as time"
         else:
             because = f"{change.op.name} makes {shape_text(change.after.shape)} of {shape_text(change.before.shape)}"[:60]
-            fixes.append(Fix(f"keep the {rows} rows there: {self._kept(change)}"))
+            fixes.append(self._kept(run, change, rows))
         trail = run.trail(change.tensor, Size(0))
         return run.diagnosis(self, headline, change.span, because, trail=trail, notes=notes, fixes=fixes)
 
-    def _kept(self, change: BatchChange) -> str:
-        if change.op.name in ("view", "reshape", "flatten"):
-            return "`flatten(1)` flattens all but the batch"
-        if change.op.name == "squeeze":
-            return "name the dimension to squeeze"
-        return f"{code(change.op.name)} over another dimension than 0"
+    def _kept(self, run: Reading, change: BatchChange, rows: int) -> Fix:
+        op, each = change.op, change.before.numel // max(1, rows)
+        call = run.sources.call_at(op.span) if op.span is not None else None
+        receiver = run.sources.operands(op.span, op.name)[:1] if op.span is not None else ()
+        if op.name in ("view", "reshape", "flatten") and change.before.rank > 1:
+            made = (
+                edits.set_value(run.sources, op.span, f"{receiver[0].text}.flatten(1)") if receiver and call is not None and op.span else ()
+            )
+            changes = f"each sample has {each} features then; the layer that takes them needs in_features={each}"
+            return Fix("flatten all but the batch: `flatten(1)`", made, changes=changes)
+        if op.name == "squeeze":
+            return Fix(f"keep the {rows} rows: name the dimension to squeeze, or leave `squeeze()` out")
+        if op.name in REDUCTIONS:
+            return Fix(f"keep the {rows} rows: {code(op.name)} over another dimension than 0")
+        return Fix(f"keep the {rows} rows there, or give the other side {(change.after.shape or (0,))[0]} too")
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         groups = match.groupdict()

@@ -152,10 +152,9 @@ class CatStack(Family):
         if (half := rounded(run, found.side.tensor, at)) is not None:
             notes.insert(0, half.told(run))
             first = first_size(run, found.side.tensor, at)
-            made = first.op is not None and first.how == "created" and first.op.name != "from_numpy"
-            size = (first.tensor.shape or ())[first.dim or 0]
-            if made:
-                cause, because = run.cause(first, size), f"{size} does not halve evenly"
+            origin = run.cause(first, size := (first.tensor.shape or ())[first.dim or 0]) if first.how == "created" else None
+            if origin is not None and origin.origins and origin.origins[-1].form == "literal":
+                cause, because = origin, f"{size} does not halve evenly"
                 notes.append(f"{size} is given at {place(cause.span)}; its halves come to {half.large}, which is odd")
             elif half.layer is not None and half.layer.built:
                 cause, because = Cause(half.layer.built[0]), f"halves {half.large}, an odd size"

@@ -202,8 +202,7 @@ def aggregate(messages, target, num_nodes):
 
 
 edges = torch.tensor([[0, 1, 2, 5], [1, 2, 3, 0]])
-num_nodes = 5  #~ cause
-print(aggregate(torch.rand(4, 3), edges[0], num_nodes))
+print(aggregate(torch.rand(4, 3), edges[0], num_nodes=5))  #~ cause
 """,
             },
             says=(
@@ -211,7 +210,7 @@ print(aggregate(torch.rand(4, 3), edges[0], num_nodes))
                 "num_nodes",
                 "5",
             ),
-            becomes="num_nodes = 6",
+            becomes="print(aggregate(torch.rand(4, 3), edges[0], num_nodes=6))",
         ),
     )
     near_misses = (

@@ -357,6 +357,7 @@ for (x,) in DataLoader(TensorDataset(torch.rand(9, 5)), batch_size=4):
                 "dimension 1",
                 "[4, 6]",
             ),
+            becomes="return self.body(x)",
         ),
     )
     near_misses = (
