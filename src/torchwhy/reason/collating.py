@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from .samples import (
     shape_of,
     written,
 )
+from .source import FUNCTIONS
 from .structure import METHODS
 from .wording import code, place, plural, shape_text
 
@@ -112,7 +114,7 @@ class Batch:
         return Cause(self.loader.built[0]) if self.loader is not None and self.loader.built else None
 
     def size_cause(self, clash: Clash) -> tuple[Cause | None, str]:
-        """What decided that sizes differ: the loader's collate function where they vary by nature, else the line that made the odd one so."""
+        """What decided that sizes differ: that no function pads them where they vary by nature, else the line that made the odd one so."""
         if self.is_own:
             return Cause(self.run.raised), "pads nothing: the sizes differ"
         if self.is_ragged(clash) and self.loader is not None:
@@ -140,7 +142,7 @@ class Batch:
         return not channels
 
     def is_beside(self, clash: Clash) -> bool:
-        """Whether the program's own function may well take samples that differ so: joined along the dimension in which they do, told by key."""
+        """Whether the program's own function may well take samples that differ so: it reads them by key, or joins them there."""
         op = self.run.op.name if self.run.op is not None else ""
         return self.is_own and (clash.kind == "keys" or op in ("cat", "concat") and clash.kind == "size" and self.differing(clash) == (0,))
 
@@ -158,6 +160,8 @@ class Batch:
         """Which batch of which loader, and which line gave the odd sample."""
         returned, text = clash.odd.sample.returned, self.expression(clash.odd, clash.path)
         where = f"{self.sample(clash.odd)} is given at {place(returned[-1])}" if returned else ""
+        if where and (condition := self.condition(returned[-1])):
+            where += f" ({condition})"
         if where and clash.path and not text.isidentifier() and text:
             where += f", where `sample{path_text(clash.path)}` is {code(text)}"
         loader = self.loader
@@ -168,6 +172,20 @@ class Batch:
         built = f" of the loader built at {place(loader.built[0])}" if loader.built else ""
         batch = f"batch {loader.batch_number}{some}{built} failed"
         return f"{where}; {batch}" if where else batch
+
+    def condition(self, span: Span) -> str:
+        """Under which condition a line runs: `if len(frames) < 8`, `except OSError`."""
+        source, statement = self.run.sources.file(span.file), self.run.sources.statement_at(span.file, span.line)
+        inner: ast.AST | None = statement
+        for outer in source.ancestors(statement) if source is not None and statement is not None else ():
+            if isinstance(outer, ast.If) and source is not None and inner in (*outer.body, *outer.orelse):
+                return f"{'where' if inner in outer.body else 'unless'} {code(source.segment(outer.test))}"
+            if isinstance(outer, ast.ExceptHandler) and source is not None:
+                return f"after {code(f'except {source.segment(outer.type)}' if outer.type is not None else 'except')}"
+            if isinstance(outer, (*FUNCTIONS, ast.ClassDef)):
+                return ""
+            inner = outer
+        return ""
 
     def origin_of(self, part: Part, path: Sequence[Step]) -> str:
         """Which line gave a part, and under which path."""

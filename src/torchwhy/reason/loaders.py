@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ..model import Items, Plain, Span, Value
+from ..model import Items, LoaderFacts, Plain, Span, Value
 from .origins import origins
 from .reading import Cause, Reading
 from .source import Expression, SourceFile
 from .structure import last_name, methods
 
 
-def passed(run: Reading, frame_end: str, function: str) -> dict[str, Value]:
+def passed_to(run: Reading, frame_end: str, function: str) -> dict[str, Value]:
     """The arguments of a torch function that checked them and raised, by parameter name: its frame's variables."""
     for frame in reversed(run.failure.frames):
         name = frame.span.function.rpartition(".")
         if frame.span.file.replace("\\", "/").endswith(frame_end) and function in (frame.span.function, name[2]):
             return {a.name: a.value for a in frame.locals}
     return {}
+
+
+def built_cause(loader: LoaderFacts | None) -> Cause | None:
+    """The call that built a loader."""
+    return Cause(loader.built[0]) if loader is not None and loader.built else None
 
 
 def plain(value: Value | None) -> object:
@@ -35,12 +40,49 @@ def written_argument(run: Reading, parameter: str, position: int = -1) -> Expres
 
 
 def argument_cause(run: Reading, parameter: str, position: int = -1, value: object = None) -> Cause | None:
-    """Where the failing line's argument was decided: the literal, or the furthest expression that the text shows."""
+    """Where the failing line's argument was decided: the literal, or the furthest expression that the text shows.
+
+    A caller that passes something else (`training=True` for what becomes `shuffle=training`) decided something else. Where a configuration
+    is put together at run time, the one place that gives this name this value.
+    """
     found = run.argument_origins(run.calls, parameter, value=value)
-    if found is not None:
-        return _deciding(found)
     expression = written_argument(run, parameter, position)
-    return _deciding(run.expression_origins(expression.span, run.calls, value)) if expression is not None else None
+    if found is None and expression is not None and expression.keyword != "**":
+        found = run.expression_origins(expression.span, run.calls, value)
+    chain = found.origins if found is not None else ()
+    if (not chain or chain[-1].form == "name") and (only := _only_setting(run, parameter, value)) is not None:
+        return Cause(only)
+    strange = next((n for n, o in enumerate(chain) if n and o.kind == "argument" and not _is_kin(o.name, parameter)), len(chain))
+    return _deciding(Cause(chain[strange - 1].span, chain[:strange])) if chain else found
+
+
+def _is_kin(name: str, option: str) -> bool:
+    """Whether a name means the option: `workers` and `num_workers`."""
+    return bool({w for w in name.lower().split("_") if len(w) > 3} & set(option.split("_"))) or name == option
+
+
+def _only_setting(run: Reading, name: str, value: object) -> Span | None:
+    """The one literal in the program that stands for a name, as a keyword, an entry or an assignment, and has this value."""
+    if value is None:
+        return None
+    found = []
+    for source in run.sources.files():
+        for node in source.nodes if "-packages" not in source.file else ():
+            for key, given in _named(node):
+                if key == name and isinstance(given, ast.Constant) and given.value == value and type(given.value) is type(value):
+                    found.append(source.span(given))
+    return found[0] if len(found) == 1 else None
+
+
+def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    if isinstance(node, ast.Dict):
+        yield from ((k.value, v) for k, v in zip(node.keys, node.values) if isinstance(k, ast.Constant) and isinstance(k.value, str))
+    elif isinstance(node, ast.keyword) and node.arg:
+        yield node.arg, node.value
+    elif isinstance(node, ast.AnnAssign):
+        yield last_name(node.target), node.value
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        yield last_name(node.targets[0]), node.value
 
 
 def _deciding(cause: Cause) -> Cause:

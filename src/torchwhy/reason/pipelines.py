@@ -18,7 +18,8 @@ def is_in_data(failure: Failure) -> bool:
     """Whether it failed while a sample was made: below a loader's fetch, or below a dataset's own `__getitem__`."""
     return any(
         f.span.file.replace("\\", "/").endswith("torch/utils/data/_utils/fetch.py")
-        or f.origin == "user" and f.span.function.rpartition(".")[2] in _GIVING
+        or f.origin == "user"
+        and f.span.function.rpartition(".")[2] in _GIVING
         for f in failure.frames
     )
 

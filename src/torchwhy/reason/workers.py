@@ -45,7 +45,7 @@ def unpicklable(evidence: Evidence, sources: Sources) -> Unpicklable | None:
 
 def _definition(sources: Sources, file: str, line: int, what: str) -> Span:
     source = sources.file(file)
-    kinds = {"lambda": ast.Lambda, "function": FUNCTIONS, "class": ast.ClassDef}.get(what, FUNCTIONS)
+    kinds: tuple[type[ast.AST], ...] = {"lambda": (ast.Lambda,), "class": (ast.ClassDef,)}.get(what, FUNCTIONS)
     for node in source.nodes if source is not None else ():
         if isinstance(node, kinds) and getattr(node, "lineno", 0) == line and source is not None:
             span = source.span(node)

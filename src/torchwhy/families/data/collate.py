@@ -6,18 +6,21 @@ Erroneous code (TW0601):
 {example}
 ```
 
-Why: a `DataLoader` takes `batch_size` samples and gives them to its `collate_fn`. The one it has by itself, `default_collate`, stacks: tensors and arrays
-must have one shape, lists one length, dicts the keys of the first sample; it takes tensors, NumPy arrays, numbers, strings, dicts, lists and tuples
-of these, and nothing else: no `None`, no pictures of PIL, no dates, no objects of a class of the program.
+Why: a `DataLoader` takes `batch_size` samples and gives them to its `collate_fn`. The one it has by itself, `default_collate`,
+stacks: tensors and arrays must have one shape, lists one length, dicts the keys of the first sample; it takes tensors, NumPy
+arrays, numbers, strings, dicts, lists and tuples of these, and nothing else: no `None`, no pictures of PIL, no dates, no objects of
+a class of the program.
 
-Fix: give every sample the same form in the dataset (resize, crop, pad, convert), or pass a `collate_fn` that pads (`torch.nn.utils.rnn.pad_sequence`) or
-keeps lists. A sample that can't be read should raise, or be dropped in the `collate_fn`.
+Fix: give every sample the same form in the dataset (resize, crop, pad, convert), or pass a `collate_fn` that pads
+(`torch.nn.utils.rnn.pad_sequence`) or keeps lists. A sample that can't be read should raise, or be dropped in the `collate_fn`.
 
-Messages: `stack expects each tensor to be equal size, but got [3, 32, 32] at entry 0 and [3, 32, 40] at entry 1`; `default_collate: batch must contain
-tensors, numpy arrays, numbers, dicts or lists; found <class 'NoneType'>`; `each element in list of batch should be of equal size`; in a worker:
-`Trying to resize storage that is not resizable`; older: `Sizes of tensors must match except in dimension 0`, `batch must contain tensors, numbers, dicts or lists`.
+Messages: `stack expects each tensor to be equal size, but got [3, 32, 32] at entry 0 and [3, 32, 40] at entry 1`; `default_collate:
+batch must contain tensors, numpy arrays, numbers, dicts or lists; found <class 'NoneType'>`; `each element in list of batch should
+be of equal size`; in a worker: `Trying to resize storage that is not resizable`; older: `Sizes of tensors must match except in
+dimension 0`, `batch must contain tensors, numbers, dicts or lists`.
 
-Not to be confused with: `shape.cat-stack` (a `torch.stack` of the program's own), `data.worker` (what a worker process itself may not do).
+Not to be confused with: `shape.cat-stack` (a `torch.stack` of the program's own), `data.worker` (what a worker process itself may
+not do).
 """
 
 from __future__ import annotations
@@ -40,9 +43,7 @@ class Collate(Family):
     title = "samples can't be put together to a batch"
     triggers = (
         Trigger(raised_in="torch/utils/data/_utils/collate.py"),
-        Trigger(
-            r"^default_collate: |batch must contain tensors, (?:numpy arrays, )?numbers|each element in list of batch should be of equal size"
-        ),
+        Trigger(r"^default_collate: |batch must contain tensors, (?:numpy arrays, )?numbers|each element in list of batch should be"),
         Trigger(
             r"stack expects each tensor|expected sequence of length|expected Tensor as element|converted to Python scalars|infer dtype of"
         ),
@@ -79,7 +80,7 @@ class Collate(Family):
         )
         cause, because = batch.size_cause(clash)
         notes = [
-            f"{batch.collator} stacks {code(name)}: every sample of a batch must have one size, here {shape_text(one)} and {shape_text(other)}",
+            f"{batch.collator} stacks {code(name)}: all samples must have one size, here {shape_text(one)} and {shape_text(other)}",
             batch.whereabouts(clash),
             batch.spread(clash),
         ]
@@ -95,7 +96,9 @@ class Collate(Family):
     def _none(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
         odd, whole = clash.odd, not clash.path
         what = "" if whole else f" for {code(path_text(clash.path)[1:-1] if len(clash.path) == 1 else path_text(clash.path))}"
-        headline = f"{code(batch.dataset)} gives `None`{what} in {batch.sample(odd)}"
+        headline = first_fitting(
+            f"{code(batch.dataset)} gives `None`{what} in {batch.sample(odd)}", f"the dataset gives `None` in {batch.sample(odd)}"
+        )
         cause = batch.cause(odd, clash.path)
         count = sum(1 for part in clash.parts if getattr(part.value, "kind", "") == "NoneType")
         notes = [
@@ -116,12 +119,13 @@ class Collate(Family):
 
     def _keys(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
         key = code(repr(clash.key))
-        headline = f"{batch.sample(clash.odd)} of {code(batch.dataset)} has no key {key}, {batch.sample(clash.usual)} has"
+        odd, usual = batch.sample(clash.odd), batch.sample(clash.usual)
+        headline = first_fitting(f"{odd} of {code(batch.dataset)} has no key {key}, {usual} has", f"{odd} has no key {key}, {usual} has")
         statement = batch.key_statement(clash)
         cause = Cause(statement) if statement is not None else batch.cause(clash.odd, clash.path)
         because = f"{key} is not set for every sample" if statement is not None else f"without {key}"
         notes = [
-            f"{batch.collator} takes the keys of the batch's first sample and looks each up in all: {key} is missing in {batch.sample(clash.odd)}",
+            f"{batch.collator} takes the keys of the batch's first sample and looks each up in all: {key} is missing in {odd}",
             batch.whereabouts(clash),
         ]
         return self._answer(
@@ -131,7 +135,11 @@ class Collate(Family):
     def _length(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
         name = batch.name(clash.usual, clash.path)
         one, other = batch.length(clash.usual), batch.length(clash.odd)
-        headline = f"{code(name)} has {one} items in {batch.sample(clash.usual)} but {other} in {batch.sample(clash.odd)}"
+        headline = first_fitting(
+            f"{code(name)} has {one} items in {batch.sample(clash.usual)} but {other} in {batch.sample(clash.odd)}",
+            f"{batch.sample(clash.usual)} has {one} items but {batch.sample(clash.odd)} has {other}",
+        )
+        cause: Cause | None
         if batch.is_own:
             cause, because = Cause(run.raised), "pads nothing: the lengths differ"
         elif not clash.path or batch.loader is None:
@@ -160,8 +168,9 @@ class Collate(Family):
         name = batch.name(part, path) if part is not None else ""
         what = f"an array of {dtype}" if dtype else f"a {code(kind)}"
         headline = first_fitting(
-            f"{code(name)} in the samples of {code(batch.dataset)} is {what}, which can't be stacked" if name else "",
+            f"{code(name or batch.dataset)} in the samples of {code(batch.dataset)} is {what}, which can't be stacked",
             f"{code(name or batch.dataset)} is {what}, which can't be put into a batch",
+            f"{what} can't be put into a batch",
         )
         if kind == "NoneType":
             headline = f"{code(name)} in the samples of {code(batch.dataset)} is `None`" if name else f"{code(batch.dataset)} gives `None`"
@@ -171,16 +180,20 @@ class Collate(Family):
             batch.origin_of(part, path) if part is not None else "",
         ]
         fixes = [
-            Fix(
-                f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out of the sample"
-            )
+            Fix(f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out"),
         ]
         fixes.append(Fix("pass a `collate_fn` to the loader that keeps such values in a list"))
         trail = [Label(s.returned[0], "returned") for s in ([part.sample] if part is not None else []) if s.returned]
         return run.diagnosis(
-            self, headline, cause, what.replace("`", ""), trail=[*trail, Label(run.raised, "raised here")], notes=notes, fixes=fixes,
+            self,
+            headline,
+            cause,
+            what.replace("`", ""),
+            trail=[*trail, Label(run.raised, "raised here")],
+            notes=notes,
+            fixes=fixes,
             confidence=Confidence.CERTAIN if part is not None else Confidence.POSSIBLE,
-        )  # fmt: skip
+        )
 
     def _by_text(self, run: Reading, batch: Batch) -> Diagnosis:
         """Where the samples themselves were not seen."""
@@ -191,10 +204,14 @@ class Collate(Family):
         sizes = f"[{found['one']}] and [{found['other']}]"
         cause = batch.loader_cause() if batch.loader is not None else None
         return run.diagnosis(
-            self, f"samples {found['first']} and {found['second']} of a batch of {code(batch.dataset)} are {sizes}", cause, "stacks the samples",
+            self,
+            f"samples {found['first']} and {found['second']} of a batch of {code(batch.dataset)} are {sizes}",
+            cause,
+            "stacks the samples",
             notes=(message, "every sample of a batch must have one size: resize, crop or pad, or pass a `collate_fn`"),
-            fixes=[Fix("give every sample one size in the dataset, or pass a `collate_fn` that pads")], confidence=Confidence.POSSIBLE,
-        )  # fmt: skip
+            fixes=[Fix("give every sample one size in the dataset, or pass a `collate_fn` that pads")],
+            confidence=Confidence.POSSIBLE,
+        )
 
     def _answer(
         self, run: Reading, batch: Batch, clash: Clash, headline: str, cause: Cause | None, because: str, notes: list[str], fixes: list[Fix]
@@ -208,9 +225,15 @@ class Collate(Family):
             merged.append(label)
         sure = all(p.sample.returned or isinstance(p.value, TensorFacts) for p in parts)
         return run.diagnosis(
-            self, headline, cause, because, trail=[*merged, Label(run.raised, "raised here")], notes=notes, fixes=fixes,
+            self,
+            headline,
+            cause,
+            because,
+            trail=[*merged, Label(run.raised, "raised here")],
+            notes=notes,
+            fixes=fixes,
             confidence=Confidence.CERTAIN if sure else Confidence.LIKELY,
-        )  # fmt: skip
+        )
 
     examples = (
         Example(
@@ -309,7 +332,12 @@ for batch in DataLoader(Scans({0, 1, 2, 4}), batch_size=2):
     near_misses = (
         NearMiss(
             {
-                "ok.py": "import torch\nfrom torch.utils.data import DataLoader\nprint(next(iter(DataLoader([(torch.ones(2), 'a')] * 4, batch_size=2))))\n"
+                "ok.py": """\
+import torch
+from torch.utils.data import DataLoader
+for x, name in DataLoader([(torch.ones(2), "a")] * 4, batch_size=2):
+    print(x.shape, name)
+"""
             }
         ),
         NearMiss({"own.py": "import torch\ntorch.stack([torch.ones(2), torch.ones(3)])\n"}, belongs_to="shape.cat-stack"),

@@ -6,17 +6,19 @@ Erroneous code (TW0604):
 {example}
 ```
 
-Why: when the length of the dataset is no multiple of `batch_size`, the last batch has the remainder. Code that was written for full batches then fails
-late: labels, masks or states made once for `batch_size` rows, a `view(batch_size, -1)`. Batch normalisation needs more than one value per channel
-to train with, so it fails on a last batch of one sample.
+Why: when the length of the dataset is no multiple of `batch_size`, the last batch has the remainder. Code that was written for full
+batches then fails late: labels, masks or states made once for `batch_size` rows, a `view(batch_size, -1)`. Batch normalisation
+needs more than one value per channel to train with, so it fails on a last batch of one sample.
 
-Fix: take the size from the batch that came (`x.size(0)`), or leave the smaller batch out with `drop_last=True` (its samples are then not used in that
-epoch; with shuffling others are left out each time).
+Fix: take the size from the batch that came (`x.size(0)`), or leave the smaller batch out with `drop_last=True` (its samples are
+then not used in that epoch; with shuffling others are left out each time).
 
-Messages: `Expected more than 1 value per channel when training, got input size torch.Size([1, 64])`; `The size of tensor a (3) must match the size of tensor
-b (8) at non-singleton dimension 0`; `Expected hidden[0] size (1, 3, 20), got [1, 8, 20]`; `shape '[8, -1]' is invalid for input of size 90`.
+Messages: `Expected more than 1 value per channel when training, got input size torch.Size([1, 64])`; `The size of tensor a (3) must
+match the size of tensor b (8) at non-singleton dimension 0`; `Expected hidden[0] size (1, 3, 20), got [1, 8, 20]`; `shape '[8, -1]'
+is invalid for input of size 90`.
 
-Not to be confused with: `shape.batch-mismatch` and `shape.broadcast`, where full batches fail too; `shape.norm`, where every batch has one sample.
+Not to be confused with: `shape.batch-mismatch` and `shape.broadcast`, where full batches fail too; `shape.norm`, where every batch
+has one sample.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class LastBatch(Family):
     title = "the last batch is smaller"
     rank = 5
     triggers = (
-        Trigger(r"Expected more than 1 (?:value per channel|spatial element) when training, got input size (?:torch\.Size\()?\[(?P<norm>[\d, ]+)\]"),
+        Trigger(r"Expected more than 1 (?:value per channel|spatial element) when training, got input size \D*(?P<norm>[\d, ]+)"),
         Trigger(r"(?P<sizes>\d)", types=("RuntimeError", "ValueError", "IndexError", "AssertionError")),
     )
 
@@ -58,12 +60,26 @@ class LastBatch(Family):
         loader, layer, x = last.loader, run.layer or run.module, run.tensor("input")
         shape = shape_text(x.shape) if x is not None else f"[{run.failure.message.partition('[')[2].partition(']')[0]}]"
         where = f"{named(run, layer)} ({layer.kind})" if layer is not None else "batch normalisation"
-        headline = first_fitting(f"the last batch has 1 sample, and {named(run, layer)} needs more to train", "the last batch has 1 sample: too few for batch normalisation")
-        notes = [self._account(last), f"{where} normalises each channel over the batch: in training it needs more than 1 value, it gets {shape}"]
+        headline = first_fitting(
+            f"the last batch has 1 sample, and {named(run, layer)} needs more to train",
+            "the last batch has 1 sample: too few for batch normalisation",
+        )
+        notes = [
+            self._account(last),
+            f"{where} normalises each channel over the batch: in training it needs more than 1 value, it gets {shape}",
+        ]
         cause = Cause(loader.built[0]) if loader.built else None
         trail = [Label(loader.built[0], f"{last.length} samples, {last.size} a batch")] if loader.built else []
-        return run.diagnosis(self, headline, cause, "no drop_last: 1 sample is left over", trail=[*trail[1:], Label(run.raised, "raised here")], notes=notes,
-                             fixes=self._leave_out(run, last), confidence=Confidence.CERTAIN)  # fmt: skip
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            "no drop_last: 1 sample is left over",
+            trail=[*trail[1:], Label(run.raised, "raised here")],
+            notes=notes,
+            fixes=self._leave_out(run, last),
+            confidence=Confidence.CERTAIN,
+        )
 
     def _assumed(self, run: Reading, last: Remainder) -> Diagnosis | None:
         """Something is as long as a full batch."""
@@ -73,24 +89,48 @@ class LastBatch(Family):
         name, tensor, dim, times = found
         full, short = last.size * times, last.rows * times
         decision = run.decided(tensor, Size(dim)) if tensor is not None else None
-        if decision is not None and decision.how == "created" and run.layer is not None and is_recurrent(run.layer) and kept_from_before(run.evidence, decision) is None:
+        if (
+            decision is not None
+            and decision.how == "created"
+            and run.layer is not None
+            and is_recurrent(run.layer)
+            and kept_from_before(run.evidence, decision) is None
+        ):
             return None  # a state that each forward makes for a written batch size: shape.rnn
-        cause, label = self._cause(run, decision, dim)
+        cause, label = self._cause(run, decision, last)
         made = f"`{name}`" if name else "the shape"
-        headline = first_fitting(f"{made} is for {full} rows, the last batch gives {short}", f"made for {full} rows, the last batch gives {short}")
-        notes = [self._account(last), f"{code(name)} is {tensor_text(tensor)}: made for a full batch" if tensor is not None and name else "",
-                 f"{full} and {short} are {times} for each of {last.size} and {last.rows} samples" if times > 1 else ""]  # fmt: skip
+        headline = first_fitting(
+            f"{made} is for {full} rows, the last batch gives {short}", f"made for {full} rows, the last batch gives {short}"
+        )
+        notes = [
+            self._account(last),
+            f"{code(name)} is {tensor_text(tensor)}: made for a full batch" if tensor is not None and name else "",
+            f"{full} and {short} are {times} for each of {last.size} and {last.rows} samples" if times > 1 else "",
+        ]
         fresh = next((n for n, t in run.tensors if t.shape and t.shape[0] == short and n.isidentifier()), "") or self._fresh(run, short)
         fixes = [*self._sized(run, decision, dim, fresh, last), *self._leave_out(run, last)]
         trail = [Label(run.raised, "raised here")]
         if label is not None and cause is not None and (label.span.file, label.span.line) != (cause.span.file, cause.span.line):
             trail.insert(0, label)
-        return run.diagnosis(self, headline, cause, f"made for a full batch of {last.size}", trail=trail, notes=notes, fixes=fixes,
-                             confidence=Confidence.LIKELY if cause is not None else Confidence.POSSIBLE)  # fmt: skip
+        because = (
+            f"made for a full batch of {last.size}"
+            if cause is None or cause.span not in last.loader.built
+            else f"no drop_last: the last batch has {last.rows}"
+        )
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            because,
+            trail=trail,
+            notes=notes,
+            fixes=fixes,
+            confidence=Confidence.LIKELY if cause is not None else Confidence.POSSIBLE,
+        )
 
     def _stale(self, run: Reading, last: Remainder) -> tuple[str, TensorFacts | None, int, int] | None:
-        """The operand with a full batch's size, its dimension, and how many of it there are for a sample; another operand has the last batch's."""
-        tensors = [(n, t) for n, t in run.tensors if t.shape and t.id not in run.history.owner_of]
+        """The operand with a full batch's size, that dimension, and how many there are for a sample; another has the last batch's."""
+        tensors = [(n, t) for n, t in run.tensors if t.shape and not _is_parameter(run, t)]
         numbers = [int(n) for n in re.findall(r"\d+", run.failure.message)]
         for times in (1, 2, 3, 4):
             if not {last.rows * times, last.size * times} <= set(numbers):
@@ -108,16 +148,18 @@ class LastBatch(Family):
             return "", None, 0, 1
         return None
 
-    def _cause(self, run: Reading, decision: Decision | None, dim: int) -> tuple[Cause | None, Label | None]:
+    def _cause(self, run: Reading, decision: Decision | None, last: Remainder) -> tuple[Cause | None, Label | None]:
+        """What was made for a full batch; for a state that is carried on from the batch before, the loader that gives another size."""
         if decision is None:
             return Cause(run.raised), None
         kept = kept_from_before(run.evidence, decision)
-        made = decision.op if decision.how in ("created", "op") and decision.op is not None and decision.op.span is not None else None
-        first = kept if made is None or made.phase == "data" and kept is not None else made
-        if first is None or first.span is None:
-            return (run.first_sight(decision) if decision.how == "given" else None) or Cause(decision.span or run.raised), None
-        label = Label(kept.span, "kept from the batch before") if kept is not None and kept is not first and kept.span is not None else None
-        return Cause(first.span), label
+        made = decision.op if decision.op is not None and decision.op.span is not None and decision.op.phase != "data" else None
+        if made is not None and made.span is not None:
+            return Cause(made.span), None
+        if decision.how == "module" and decision.span is not None:
+            return Cause(decision.span), None
+        label = Label(kept.span, "kept from the batch before") if kept is not None and kept.span is not None else None
+        return Cause(last.loader.built[0]) if last.loader.built else None, label
 
     def _fresh(self, run: Reading, rows: int) -> str:
         """A variable of the failing frame that is as long as the batch that came."""
@@ -143,13 +185,24 @@ class LastBatch(Family):
     def _leave_out(self, run: Reading, last: Remainder) -> list[Fix]:
         built = last.loader.built
         edit = edits.set_keyword(run.sources, built[0], "drop_last", "True") if built else ()
-        return [Fix("leave the smaller last batch out: `drop_last=True`", edit, "unsafe", changes=f"{plural(last.rows, 'sample')} of an epoch {'is' if last.rows == 1 else 'are'} not used")]
+        return [
+            Fix(
+                "leave the smaller last batch out: `drop_last=True`",
+                edit,
+                "unsafe",
+                changes=f"{plural(last.rows, 'sample')} of an epoch {'is' if last.rows == 1 else 'are'} not used",
+            )
+        ]
 
     def _account(self, last: Remainder) -> str:
         loader: LoaderFacts = last.loader
         built = f", built at {place(loader.built[0])}" if loader.built else ""
         number = f"batch {loader.batch_number}" if loader.batch_number is not None else "the last batch"
-        samples = f"{last.length} samples in batches of {last.size} leave {last.rows}" if last.length else f"batches of {last.size} leave {last.rows}"
+        samples = (
+            f"{last.length} samples in batches of {last.size} leave {last.rows}"
+            if last.length
+            else f"batches of {last.size} leave {last.rows}"
+        )
         return f"the loader of {code(loader.dataset)}{built} has drop_last={loader.drop_last}: {samples} for the last batch ({number})"
 
     examples = (
@@ -227,3 +280,9 @@ for x in DataLoader(torch.randn(7, 3), batch_size=4):
             belongs_to="shape.broadcast",
         ),
     )
+
+
+def _is_parameter(run: Reading, tensor: TensorFacts) -> bool:
+    """Whether it is a layer's weight (a buffer may well be made for a batch)."""
+    owner = run.history.owner_of.get(tensor.id)
+    return owner is not None and any(a.name == owner[1] for a in owner[0].parameters)

@@ -6,19 +6,22 @@ Erroneous code (TW0605):
 {example}
 ```
 
-Why: the steps of a pipeline hand on different things: pictures of PIL or NumPy (height, width, channels; 0 to 255) before `ToTensor`, tensors (channels,
-height, width; 0 to 1) after it. A step before `ToTensor` that wants a tensor fails, one after it that wants a picture too, and so does a second
-`ToTensor`. `Normalize` has one mean and one deviation for each channel: three of them don't fit a picture in grey. A NumPy array that was turned
-around (`[::-1]`, `np.flip`) is a view with negative strides, which PyTorch doesn't have. A crop can't be larger than the picture.
+Why: the steps of a pipeline hand on different things: pictures of PIL or NumPy (height, width, channels; 0 to 255) before
+`ToTensor`, tensors (channels, height, width; 0 to 1) after it. A step before `ToTensor` that wants a tensor fails, one after it
+that wants a picture too, and so does a second `ToTensor`. `Normalize` has one mean and one deviation for each channel: three of
+them don't fit a picture in grey. A NumPy array that was turned around (`[::-1]`, `np.flip`) is a view with negative strides, which
+PyTorch doesn't have. A crop can't be larger than the picture.
 
-Fix: order the steps (picture steps, `ToTensor`, tensor steps); give `Normalize` as many values as there are channels, or convert the pictures to
-that many (`convert("RGB")`); copy a turned array (`.copy()`) before `torch.from_numpy`.
+Fix: order the steps (picture steps, `ToTensor`, tensor steps); give `Normalize` as many values as there are channels, or convert
+the pictures to that many (`convert("RGB")`); copy a turned array (`.copy()`) before `torch.from_numpy`.
 
-Messages: `output with shape [1, 28, 28] doesn't match the broadcast shape [3, 28, 28]`; `pic should be PIL Image or ndarray. Got <class 'torch.Tensor'>`;
-`expected np.ndarray (got Tensor)`; `Tensor is not a torch image`; `At least one stride in the given numpy array is negative, and tensors with negative
-strides are not currently supported`; `can't convert np.ndarray of type numpy.object_`; `random_ expects 'from' to be less than 'to'`.
+Messages: `output with shape [1, 28, 28] doesn't match the broadcast shape [3, 28, 28]`; `pic should be PIL Image or ndarray. Got
+<class 'torch.Tensor'>`; `expected np.ndarray (got Tensor)`; `Tensor is not a torch image`; `At least one stride in the given numpy
+array is negative, and tensors with negative strides are not currently supported`; `can't convert np.ndarray of type numpy.object_`;
+`random_ expects 'from' to be less than 'to'`.
 
-Not to be confused with: `data.collate` (samples that differ from each other), `shape.conv-channels` (the model wants other channels).
+Not to be confused with: `data.collate` (samples that differ from each other), `shape.conv-channels` (the model wants other
+channels).
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ class Transform(Family):
         Trigger(r"(?:pic|img|image|[Ii]nput) should be (?P<picture>.*?)\.? ?(?:Got|got|$)"),
         Trigger(r"(?P<twice>expected np\.ndarray \(got (?P<got>\w+)\))"),
         Trigger(r"'?(?P<tensor>Tensor)'? (?:object has no attribute '(?P<attribute>\w+)'|is not a torch image)"),
-        Trigger(r"(?P<crop>random_ expects 'from' to be less than 'to', but got from=(?P<from>-?\d+) >= to=(?P<to>-?\d+)|crop size .* larger than)"),
+        Trigger(r"(?P<crop>random_ expects 'from' to be less than 'to', but got from=-?\d+ >= to=-?\d+|crop size .* larger than)"),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
@@ -72,27 +75,53 @@ class Transform(Family):
         if count == channels:
             return None
         step = failing_step(run)
-        passed = any(past.inputs[n].shape[-3] == count for past in run.history.earlier_calls(run.op) for n, t in enumerate(run.op.inputs)
-                     if t.id == picture.id and n < len(past.inputs) and len(past.inputs[n].shape or ()) >= 3)  # fmt: skip
+        passed = any(
+            (past.inputs[n].shape or ())[-3] == count
+            for past in run.history.earlier_calls(run.op)
+            for n, t in enumerate(run.op.inputs)
+            if t.id == picture.id and n < len(past.inputs) and len(past.inputs[n].shape or ()) >= 3
+        )
         made = run.decided(values, Size(values.shape.index(count) if values.shape else 0))
         built = run.decided(picture, Size(picture.rank - 3))
-        cause = run.cause(built, channels) if passed else self._values(run, made, count) or (Cause(step.call) if step is not None and step.call else run.cause(made, count))
+        cause = (
+            run.cause(built, channels)
+            if passed
+            else self._values(run, made, count) or (Cause(step.call) if step is not None and step.call else run.cause(made, count))
+        )
         what = code(step.name) if step is not None else "the transform"
-        headline = first_fitting(f"{what} has {count} values for its channels, {code(pictured)} has {channels}", f"{count} channel values meet a picture of {channels}")
-        notes = [f"{code(pictured)} is {tensor_text(picture)}: {_channels(channels)}; {code(name)} is {tensor_text(values)}, one value for each channel"]
+        headline = first_fitting(
+            f"{what} has {count} values for its channels, {code(pictured)} has {channels}",
+            f"{count} channel values meet a picture of {channels}",
+        )
+        notes = [
+            f"{code(pictured)} is {tensor_text(picture)}: {_channels(channels)}",
+            f"{code(name)} is {tensor_text(values)}, one value for each channel",
+        ]
         if step is not None and step.call is not None:
             notes.append(f"{what} is built at {place(step.call)}: {code(run.sources.segment(step.call))}")
         if passed:
             notes.append(f"samples before it had {count} channels")
         source = built.span
-        notes.append(f"the picture is made at {place(source)} by {code(run.sources.segment(source))}" if source is not None and built.how in ("op", "created") else "")
+        notes.append(
+            f"the picture is made at {place(source)} by {code(run.sources.segment(source))}"
+            if source is not None and built.how in ("op", "created")
+            else ""
+        )
         colour = ' (`convert("RGB")`)' if count == 3 else ""
         fixes = [
             Fix(f"give {what} {plural(channels, 'value')} for mean and deviation, one for each channel"),
             Fix(f"convert the pictures to {count} channels where they are loaded{colour}"),
         ]
-        return run.diagnosis(self, headline, cause, f"{count} values, for {count} channels" if not passed else _channels(channels), trail=run.trail(picture, Size(picture.rank - 3)),
-                             notes=notes, fixes=fixes[::-1] if passed else fixes, confidence=Confidence.LIKELY)  # fmt: skip
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            f"{count} values, for {count} channels" if not passed else _channels(channels),
+            trail=run.trail(picture, Size(picture.rank - 3)),
+            notes=notes,
+            fixes=fixes[::-1] if passed else fixes,
+            confidence=Confidence.LIKELY,
+        )
 
     def _values(self, run: Reading, decision: object, count: int) -> Cause | None:
         """Behind `torch.tensor(mean)` in a transform's constructor, the list that was passed."""
@@ -110,16 +139,36 @@ class Transform(Family):
         inside = [s for s in turned if any(_holds(o.span, s) for o in chain)]
         found = inside[-1] if inside else turned[0] if len(turned) == 1 else None
         name = code(given.text) if given is not None else "the array"
-        notes = [f"{name} is a NumPy view that runs backwards (a negative stride); PyTorch's tensors have none, so `from_numpy` can't share it"]
+        notes = [
+            f"{name} is a NumPy view that runs backwards (a negative stride); PyTorch's tensors have none, so `from_numpy` can't share it"
+        ]
         if found is not None:
             notes.append(f"{code(run.sources.segment(found))} at {place(found)} turns it around without a copy")
         elif turned:
-            notes.append(f"it is turned around by one of {listed([f'{code(run.sources.segment(s))} ({place(s)})' for s in turned[:3]], 'or')}")
-        copied = edits.append_method(run.sources, found, ".copy()") if found is not None else edits.append_method(run.sources, given.span, ".copy()") if given is not None else ()
+            notes.append(
+                f"it is turned around by one of {listed([f'{code(run.sources.segment(s))} ({place(s)})' for s in turned[:3]], 'or')}"
+            )
+        copied = (
+            edits.append_method(run.sources, found, ".copy()")
+            if found is not None
+            else edits.append_method(run.sources, given.span, ".copy()")
+            if given is not None
+            else ()
+        )
         fixes = [Fix("copy the turned array: `.copy()`", copied, "safe")]
-        headline = first_fitting(f"{name} has a negative stride: a NumPy view that was turned around", "the NumPy array has a negative stride: it was turned around")
-        return run.diagnosis(self, headline, Cause(found) if found is not None else Cause(turned[0]) if turned else None, "a view, turned around: no copy",
-                             notes=notes, fixes=fixes, confidence=Confidence.CERTAIN if inside else Confidence.LIKELY if found else Confidence.POSSIBLE)  # fmt: skip
+        headline = first_fitting(
+            f"{name} has a negative stride: a NumPy view that was turned around",
+            "the NumPy array has a negative stride: it was turned around",
+        )
+        return run.diagnosis(
+            self,
+            headline,
+            Cause(found) if found is not None else Cause(turned[0]) if turned else None,
+            "a view, turned around: no copy",
+            notes=notes,
+            fixes=fixes,
+            confidence=Confidence.CERTAIN if inside else Confidence.LIKELY if found else Confidence.POSSIBLE,
+        )
 
     def _objects(self, run: Reading, match: re.Match[str]) -> Diagnosis:
         given = next(iter(run.sources.arguments(run.raised)), None)
@@ -130,10 +179,14 @@ class Transform(Family):
         notes = [f"{name} is a NumPy array of dtype {kind}: {why}"]
         notes += [f"it is made at {place(cause.span)} by {code(run.sources.segment(cause.span))}" if cause is not None else ""]
         fixes = [Fix(f"give {name} one numeric dtype: convert its columns (`.astype(np.float32)`), pad rows of different lengths")]
-        return run.diagnosis(self, f"{name} is a NumPy array of dtype {kind}, which no tensor can hold", cause, f"dtype {kind}", notes=notes, fixes=fixes)
+        return run.diagnosis(
+            self, f"{name} is a NumPy array of dtype {kind}, which no tensor can hold", cause, f"dtype {kind}", notes=notes, fixes=fixes
+        )
 
     def _picture(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
-        return self._misplaced(run, f"wants {match['picture'].strip()}", run.failure.message.partition("ot ")[2].strip(" .<>") or "another type")
+        return self._misplaced(
+            run, f"wants {match['picture'].strip()}", run.failure.message.partition("ot ")[2].strip(" .<>") or "another type"
+        )
 
     def _twice(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         return self._misplaced(run, "wants a NumPy array", f"a {match['got']}")
@@ -156,21 +209,45 @@ class Transform(Family):
         if converting:
             notes.append(f"{code(converting)} has made a tensor of the picture by then")
         twice = step.names.count(step.name) > 1 or converting == step.name
-        fixes = [Fix(f"take the second {code(step.name)} out" if twice else f"put {code(step.name)} {'before' if converting else 'where its input fits: not after'} {code(converting or (before or ('the step before',))[-1])}")]
-        headline = first_fitting(f"{code(step.name)} {wants} but gets {got}", f"{code(step.name)} gets {got}, which it can't take", f"{code(step.name)} gets what it can't take")
+        after = code(converting or (before or ("the step before",))[-1])
+        fix = f"put {code(step.name)} before {after}" if converting else f"put {code(step.name)} where its input fits: not after {after}"
+        fixes = [Fix(f"take the second {code(step.name)} out" if twice else fix)]
+        headline = first_fitting(
+            f"{code(step.name)} {wants} but gets {got}",
+            f"{code(step.name)} gets {got}, which it can't take",
+            f"{code(step.name)} gets what it can't take",
+        )
         return run.diagnosis(self, headline, cause, "a second time" if twice else f"gets {got}"[:60], notes=notes, fixes=fixes)
 
     def _crop(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         step = failing_step(run)
-        picture = next((a for f in reversed(run.failure.user_frames) for a in f.locals if isinstance(a.value, TensorFacts) and a.value.rank >= 2), None)
+        picture = next(
+            (a for f in reversed(run.failure.user_frames) for a in f.locals if isinstance(a.value, TensorFacts) and a.value.rank >= 2), None
+        )
         name = code(step.name if step is not None else "the crop")
         size = f" {shape_text(picture.value.shape)}" if picture is not None and isinstance(picture.value, TensorFacts) else ""
-        notes = [f"{code(picture.name)} is {tensor_text(picture.value)}" if picture is not None and isinstance(picture.value, TensorFacts) else "", run.failure.message.splitlines()[0]]
-        notes.append(f"{name} is built at {place(step.call)}: {code(run.sources.segment(step.call))}" if step is not None and step.call is not None else "")
+        notes = [
+            f"{code(picture.name)} is {tensor_text(picture.value)}"
+            if picture is not None and isinstance(picture.value, TensorFacts)
+            else "",
+            run.failure.message.splitlines()[0],
+        ]
+        notes.append(
+            f"{name} is built at {place(step.call)}: {code(run.sources.segment(step.call))}"
+            if step is not None and step.call is not None
+            else ""
+        )
         fixes = [Fix("resize or pad the picture before it is cropped, or crop less")]
         cause = Cause(step.call) if step is not None and step.call is not None else Cause(run.raised)
-        return run.diagnosis(self, f"{name} is larger than the picture{size}", cause, "larger than the picture", notes=notes, fixes=fixes,
-                             trail=[Label(run.raised, "raised here: no place is left for the crop")])  # fmt: skip
+        return run.diagnosis(
+            self,
+            f"{name} is larger than the picture{size}",
+            cause,
+            "larger than the picture",
+            notes=notes,
+            fixes=fixes,
+            trail=[Label(run.raised, "raised here: no place is left for the crop")],
+        )
 
     examples = (
         Example(

@@ -1,0 +1,98 @@
+"""What keeps a loader's workers from starting: objects that can't be pickled, options without workers, a script that starts itself."""
+
+from __future__ import annotations
+
+from ..model import Confidence, Fix, Label, LoaderFacts
+from . import edits
+from .finding import Finding
+from .loaders import argument_cause, built_cause, passed_to, plain
+from .reading import Reading
+from .wording import code, first_fitting, place
+from .workers import Unpicklable, start_method_set, unpicklable
+
+_KINDS = {"lambda": "a lambda", "function": "a function defined inside of a function", "class": "of a class defined inside of a function"}
+_GUARD = 'if __name__ == "__main__":'
+
+
+def not_picklable(run: Reading, loader: LoaderFacts | None) -> Finding:
+    """Spawned workers get the dataset and its functions pickled, and one of them can't be."""
+    found, asked = unpicklable(run.evidence, run.sources), start_method_set(run.sources, loader)
+    method = loader.start_method if loader is not None and loader.start_method else "spawn"
+    where = f" (asked for at {place(asked)})" if asked is not None else ""
+    notes = (run.failure.message.splitlines()[0], f"workers are started by {method}{where}: all that they need is pickled")
+    if found is None:
+        headline = "the dataset can't be sent to the workers: it can't be pickled"
+        return Finding(headline, built_cause(loader), "starts workers", notes, confidence=Confidence.POSSIBLE)
+    what = _KINDS.get(found.what, f"a {code(found.name)}")
+    path = code(found.path)
+    fixes = [_mended(found)]
+    if asked is not None and method == "spawn":
+        fixes.append(Fix("start the workers by fork, where the system has it", hides="it fails again where workers are spawned"))
+    return Finding(
+        first_fitting(f"{path} is {what}, which can't be pickled for a worker", f"{path} can't be pickled for a worker"),
+        found.place or run.raised,
+        f"{what.replace('`', '')}: can't be pickled",
+        notes,
+        tuple(fixes),
+        (Label(loader.built[0], f"starts workers by {method}"),) if loader is not None and loader.built else (),
+        Confidence.CERTAIN if found.place is not None else Confidence.LIKELY,
+    )
+
+
+def _mended(found: Unpicklable) -> Fix:
+    if found.what in ("lambda", "function", "class"):
+        kind = "class" if found.what == "class" else "function"
+        return Fix(f"define it at the top level of a file: a {kind} with a name can be pickled")
+    if found.what == "tensor":
+        return Fix(f"detach {code(found.path)}: a tensor with a graph can't be sent to another process")
+    attribute, holder = code(f"self.{found.attribute}"), code(found.holder or "the dataset")
+    return Fix(f"make it in each worker: keep {attribute} None in {holder} and make it at first use in `__getitem__`")
+
+
+def option_without_workers(run: Reading, option: str) -> Finding:
+    """An option that is for worker processes, where `num_workers` is 0."""
+    given = argument_cause(run, option, value=plain(passed_to(run, "utils/data/dataloader.py", "__init__").get(option)))
+    if "non-negative" in run.failure.message:
+        return Finding(f"{code(option)} is negative", given, f"{option} is {given.text if given else 'negative'}", (run.failure.message,))
+    workers = argument_cause(run, "num_workers", value=0)
+    zero = f"`num_workers` is 0, from {place(workers.span)}" if workers is not None else "`num_workers` is not given: it is 0 by default"
+    notes = (
+        f"{code(option)} is for worker processes, and there are none with `num_workers=0`",
+        zero,
+        f"{code(option)} is given at {place(given.span)}" if given is not None else "",
+    )
+    return Finding(
+        f"{code(option)} is given but `num_workers` is 0",
+        workers or given,
+        "num_workers is 0" if workers else "for workers only",
+        notes,
+        (*_only_with_workers(run, option), Fix(f"set `num_workers` to 1 or more, or leave {code(option)} out")),
+        confidence=Confidence.CERTAIN,
+    )
+
+
+def _only_with_workers(run: Reading, option: str) -> tuple[Fix, ...]:
+    """The option made to hang on the number of workers, where the call has an expression for that; else taken out."""
+    passed = run.sources.arguments(run.raised)
+    given = next((e for e in passed if e.keyword == option), None)
+    count = next((e.text for e in passed if e.keyword == "num_workers"), "")
+    if given is None:
+        return ()
+    if not count or count.isdigit():
+        return (Fix(f"leave {code(option)} out", edits.remove_keyword(run.sources, run.raised, option), "safe"),)
+    off = "False" if option == "persistent_workers" else "None"
+    text = f"{count} > 0" if given.text == "True" else f"{given.text} if {count} > 0 else {off}"
+    return (Fix(f"give {code(option)} only where there are workers", edits.replace_text(given.span, text), "safe"),)
+
+
+def starts_itself(run: Reading) -> Finding:
+    """A spawned worker imports the script, whose top level starts workers."""
+    place_ = run.failure.user_frames[0].span
+    script = code(place_.file)
+    return Finding(
+        first_fitting(f"each worker imports {script} and starts workers of its own", "each worker imports the script and starts its own"),
+        place_,
+        "runs in the workers too",
+        (f"a spawned worker imports {script}: what stands at its top level runs there too", f"it needs `{_GUARD}`"),
+        (Fix(f"put what starts workers under `{_GUARD}`", edits.wrap_with(run.sources, place_, _GUARD), "safe"),),
+    )
