@@ -185,18 +185,23 @@ def _giver(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
 
 def _of_one_call(one: Cause, other: Cause) -> bool:
     """Whether both numbers were handed over by one call, as in `block(3, 8)`: then one of them was taken for the other inside of it."""
-    lines = {(o.span.file, o.span.line, o.span.function) for o in one.origins[1:]}
-    return any((o.span.file, o.span.line, o.span.function) in lines for o in other.origins[1:])
+    lines = {(o.span.file, o.span.line, o.span.function) for o in one.walk[1:]}
+    return any((o.span.file, o.span.line, o.span.function) in lines for o in other.walk[1:])
 
 
 def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
     here = argument_cause(run, misfit.layer, misfit.setting, misfit.wants)
     if here.origins and misfit.wants in parts_of(decision):  # the number is right for a part: the others were not counted
-        here = Cause(here.origins[0].span, here.origins[:1])
+        handed = 1
+        while handed < len(here.origins) and here.origins[handed].kind == "argument":
+            handed += 1
+        here = Cause(here.origins[handed - 1].span, here.origins[:handed])
     fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
-        fixes.append(_built_for(run, giver, decision.setting, misfit.wants))
+        shared_by = misfit.gets // (giver.number(decision.setting) or misfit.gets)  # two directions give twice the size
+        if misfit.wants % max(shared_by, 1) == 0:
+            fixes.append(_built_for(run, giver, decision.setting, misfit.wants // max(shared_by, 1)))
     confidence = Confidence.CERTAIN if decision.product or giver is None else Confidence.LIKELY
     return "layer", here, f"{misfit.setting} is {misfit.wants}", (), fixes, confidence
 
@@ -227,7 +232,7 @@ def argument_cause(run: Reading, module: ModuleFacts, setting: str, value: objec
 
 def is_shared(run: Reading, cause: Cause, module: ModuleFacts) -> bool:
     """Whether settings of other layers come from the same place in the text."""
-    return len(cause.origins) > 1 and _is_in(cause.origins[-1].span, _ways_of_others(run, module, of_the_loop=True))
+    return len(cause.walk) > 1 and _is_in(cause.walk[-1].span, _ways_of_others(run, module, of_the_loop=True))
 
 
 def _is_in(span: Span, ways: Mapping[Span, str]) -> bool:
@@ -251,7 +256,7 @@ def _ways_of_others(run: Reading, module: ModuleFacts, of_the_loop: bool = False
         ):
             for name in other.passed:
                 if other.number(name) is not None and name in other.signature:
-                    found |= {origin.span: origin.text for origin in run.setting(other, name).origins}
+                    found |= {origin.span: origin.text for origin in run.setting(other, name).walk}
     return found
 
 
@@ -264,7 +269,9 @@ def _built_for(run: Reading, module: ModuleFacts, setting: str, size: int) -> Fi
     exact = last is not None and last.form == "literal" and last.value == module.number(setting)
     if not exact and cause.origins:
         cause = Cause(cause.origins[0].span, cause.origins[:1])
-    made = edits.set_value(run.sources, cause.span, str(size)) if cause.origins else ()
+    text, held = run.sources.segment(cause.span), module.number(setting) or 0
+    new = f"{size // held} * {text}" if not exact and held and size == 2 * held and text.replace(".", "").isidentifier() else str(size)
+    made = edits.set_value(run.sources, cause.span, new) if cause.origins else ()
     return Fix(title, made, "unsafe" if made else "display-only", changes=changes)
 
 

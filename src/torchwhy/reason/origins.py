@@ -7,6 +7,7 @@ does not choose either, the walk ends at the name. Nothing is evaluated but arit
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -78,16 +79,45 @@ def settable(chain: Sequence[Origin], value: Constant) -> Origin | None:
     return next((o for o in reversed(chain) if same(o.value, value)), None)
 
 
-def deciding(chain: Sequence[Origin], value: Constant = None) -> tuple[Origin, ...]:
-    """The chain up to the place that decides: as long as the value is only handed on (arguments, assignments, configs, defaults), not computed with.
+def deciding(sources: Sources, chain: Sequence[Origin], value: Constant = None) -> tuple[Origin, ...]:
+    """The chain up to the place to blame.
 
-    For `len(words) - 5` handed through two calls that is the subtraction, though the walk also knows where `words` comes from. A place further on that
-    itself has the run's value counts again (the branch of a conditional expression, an entry of a list).
+    As long as the value is only handed on (arguments, assignments, configs, defaults), not computed with: for `len(words) - 5` that is the subtraction,
+    though the walk also knows where `words` comes from. A place further on that itself has the run's value counts again (the branch of a conditional
+    expression, an entry of a list). And not into a definition that other places of the program read too: a name that several share was not wrong, the
+    call that chose it may be.
     """
     end = next((i for i, origin in enumerate(chain) if i and origin.kind in ("expression", "call")), len(chain))
     if value is not None:
         end = max(end, max((i + 1 for i, origin in enumerate(chain) if origin.value is not None and same(origin.value, value)), default=0))
+    handed = 1
+    while handed < end and chain[handed].kind in ("argument", "default"):
+        handed += 1
+    for i in range(handed, end):
+        local = chain[i].span.function == chain[i - 1].span.function != "<module>"
+        if not local and chain[i].form != "name" and _is_shared(sources, chain[i]):
+            return tuple(chain[:i])
     return tuple(chain[:end])
+
+
+def _is_shared(sources: Sources, definition: Origin) -> bool:
+    """Whether the program reads the defined name on several lines."""
+    if definition.kind in ("expression", "call", "argument", "default"):
+        return False
+    kinds = (
+        ("key", "attribute")
+        if definition.kind == "config"
+        else ("attribute",)
+        if definition.kind in ("attribute", "argparse")
+        else ("name", "attribute")
+    )
+    return sources.uses(_last_word(definition.name), *kinds) > 1
+
+
+def _last_word(name: str) -> str:
+    """`hidden` of `self.cfg.hidden` and of `CONFIG['hidden']`."""
+    words = re.findall(r"\w+", name)
+    return words[-1] if words else ""
 
 
 def fold(sources: Sources, expression: Span, calls: Sequence[Span] = ()) -> Constant:

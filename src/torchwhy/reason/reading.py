@@ -45,6 +45,8 @@ class Cause:
 
     span: Span
     origins: tuple[Origin, ...] = ()
+    walk: tuple[Origin, ...] = ()
+    """The whole way, also into definitions that others share; `origins` ends at the place to blame."""
 
     @property
     def text(self) -> str:
@@ -204,7 +206,7 @@ class Reading:
                 decision.dim is not None
                 and (written := size_expression(self.sources, decision.op, decision.dim, decision.tensor.rank)) is not None
             ):
-                chain = origins(self.sources, written.span, decision.op.where, value)
+                chain = deciding(self.sources, origins(self.sources, written.span, decision.op.where, value), value)
                 return Cause(chain[-1].span, chain) if chain else Cause(written.span)
             if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
                 return found
@@ -230,8 +232,8 @@ class Reading:
 
     def setting(self, module: ModuleFacts, setting: str, value: object = None) -> Cause:
         """What decided a constructor argument of a layer: followed through parameters, configs and defaults to the literal."""
-        if value is None:
-            value = getattr(module.setting(setting), "value", None)
+        own = getattr(module.setting(setting), "value", None)
+        value = value if own is None else own
         outer = self.builder(module)
         if outer is not module:
             module, setting = outer, self._handed_on(outer, setting, value)
@@ -268,12 +270,14 @@ class Reading:
         """The chain behind one argument of a recorded call (`calls`: that call, then the calls around it)."""
         if not calls:
             return None
-        chain = deciding(argument_origins(self.sources, calls, parameter, signature, value), value)
-        return Cause(chain[-1].span, chain) if chain else None
+        walk = argument_origins(self.sources, calls, parameter, signature, value)
+        chain = deciding(self.sources, walk, value)
+        return Cause(chain[-1].span, chain, walk) if chain else None
 
     def expression_origins(self, span: Span, calls: Sequence[Span] = (), value: object = None) -> Cause:
-        chain = deciding(origins(self.sources, span, calls, value), value)
-        return Cause(chain[-1].span, chain) if chain else Cause(span)
+        walk = origins(self.sources, span, calls, value)
+        chain = deciding(self.sources, walk, value)
+        return Cause(chain[-1].span, chain, walk) if chain else Cause(span)
 
     def dtype_cause(self, decision: Decision) -> Cause:
         """Where a dtype was decided: the op that made or converted the tensor, or the NumPy expression that an op merely took over."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -54,6 +55,19 @@ class SourceFile:
     def nodes(self) -> tuple[ast.AST, ...]:
         """Every node, outer before inner."""
         return tuple(ast.walk(self.tree)) if self.tree else ()
+
+    @cached_property
+    def uses(self) -> Counter[tuple[str, str]]:
+        """On how many lines of the file each name is read, as a `name`, an `attribute` or a `key`."""
+        found: set[tuple[str, str, int]] = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                found.add(("name", node.id, node.lineno))
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.add(("attribute", node.attr, node.lineno))
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+                found.add(("key", node.slice.value, node.lineno))
+        return Counter((kind, name) for kind, name, _ in found)
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
@@ -170,6 +184,10 @@ class Sources:
     def file(self, name: str) -> SourceFile | None:
         text = self.evidence.source(name)
         return None if text is None else read(name, text)
+
+    def uses(self, name: str, *kinds: str) -> int:
+        """On how many lines the program reads a name, as any of these kinds: `name`, `attribute`, `key`."""
+        return sum(source.uses[kind, name] for source in self.files() for kind in kinds)
 
     def files(self) -> Iterator[SourceFile]:
         return (read(name, text) for name, text in self.evidence.sources)
