@@ -15,7 +15,11 @@ def size_account(run: Reading, tensor: TensorFacts, dim: int, decision: Decision
     decision = decision or run.decided(tensor, Size(dim))
     size, op = (tensor.shape or ())[dim], decision.op
     if decision.how == "module" and decision.module is not None and decision.setting:
-        return f"{size} is the {decision.setting} of {named(run, decision.module)}" + _built_at(run, decision.module, decision.setting)
+        layer, own = decision.module, decision.module.number(decision.setting)
+        if own is not None and own != size and size == 2 * own and layer.setting("bidirectional") is not None:
+            both = f"{size} is 2 · {own}: {named(run, layer)} gives its {decision.setting} for both directions"
+            return both + _built_at(run, layer, decision.setting)
+        return f"{size} is the {decision.setting} of {named(run, layer)}" + _built_at(run, layer, decision.setting)
     if decision.product:
         return f"{size} is {' · '.join(map(str, decision.product))}, {_verb(op)} at {place(op.span if op else None)}"
     if op is None or op.span is None:

@@ -4,6 +4,7 @@ The walk goes over the recorded ops from the failing one backwards. At each op t
 had the property's value: if so the walk goes on with that input, if not the value was decided here. What the recorder can't see
 (numpy, files, plain Python numbers) ends the walk, and the answer says so.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -26,8 +27,9 @@ class Size:
 
 Property = Union[Size, Literal["rank", "dtype", "device", "layout", "grad", "values"]]
 How = Literal["module", "op", "created", "python", "no-grad", "inference", "setter", "given", "unknown"]
-"""module: a layer's constructor argument · op: an op changed it · created: the tensor was made with it · python: it went through plain Python or
-numpy · no-grad, inference: the mode in force · setter: an attribute was set · given: it came into view already so (data, arguments) · unknown: not recorded."""
+"""module: a layer's constructor argument · op: an op changed it · created: the tensor was made with it · python: it went through plain
+Python or numpy · no-grad, inference: the mode in force · setter: an attribute was set · given: it came into view already so (data,
+arguments) · unknown: not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +80,20 @@ def _walk(history: History, tensor: TensorFacts, what: Property, before: int | N
     while True:
         found = _at(history, tensor, what, dim, before)
         op = found.op
-        if found.how not in ("unknown",) or op is None or op.index in seen:
-            return replace(found, trail=tuple(reversed(trail)), dim=dim if isinstance(what, Size) else None)
+        at = dim if isinstance(what, Size) else None
+        if found.how != "unknown" or op is None or op.index in seen:
+            return replace(found, trail=tuple(reversed(trail)), dim=at)
         seen.add(op.index)
         made = next((t for t in op.outputs if t.id == tensor.id), tensor)
         step = _size_step(history, op, made, dim) if isinstance(what, Size) else _value_step(op, made, what)
         if isinstance(step, Decision):
-            module = history.module(op.module) if op.module is not None else None
-            return replace(step, module=module, trail=tuple(reversed(trail)), dim=dim if isinstance(what, Size) else None)
+            return replace(step, module=history.module(op.module), trail=tuple(reversed(trail)), dim=at)
         trail.append(op)
         tensor, dim, before = step[0], step[1], op.index
 
 
 def _at(history: History, tensor: TensorFacts, what: Property, dim: int, before: int | None) -> Decision:
-    """The decision at this tensor, where it is one already: a setter, a module's own parameter, or nothing recorded; else `unknown` with its op."""
+    """The decision at this tensor, where it is one already (a setter, a module's own parameter, nothing recorded); else `unknown`."""
     setter = _setter(history, tensor, what, before)
     op = history.producer(tensor, before)
     if setter is not None and (op is None or setter.index > op.index):
@@ -106,9 +108,12 @@ def _at(history: History, tensor: TensorFacts, what: Property, dim: int, before:
     return Decision("given", tensor) if op is None else Decision("unknown", tensor, op)
 
 
+_SETTERS: dict[str, tuple[str, ...]] = {"grad": ("requires_grad.set", "requires_grad_"), "dtype": ("data.set",), "device": ("data.set",)}
+
+
 def _setter(history: History, tensor: TensorFacts, what: Property, before: int | None) -> OpRecord | None:
     """The latest `x.data = …`, `requires_grad = …` or `requires_grad_()` that set the property on this very tensor."""
-    names = {"grad": ("requires_grad.set", "requires_grad_"), "dtype": ("data.set",), "device": ("data.set",)}.get(what if isinstance(what, str) else "", ())
+    names = _SETTERS.get(what, ()) if isinstance(what, str) else ()
     if not names:
         return None
     for op in reversed(history.evidence.ops):
@@ -134,10 +139,16 @@ def _size_step(history: History, op: OpRecord, made: TensorFacts, dim: int) -> S
         asked = tensor_size(history.evidence, op, expression, (made.shape or ())[dim]) if expression is not None else None
         if asked is not None:
             return asked
+        layer = history.module(op.module)
+        if layer is not None and layer.defined is None and layer.setting(source.argument) is not None:
+            return Decision("module", made, op, layer, source.argument, before=op.inputs[0] if op.inputs else None)
     return Decision("op" if op.inputs else "created", made, op, setting=source.argument, before=op.inputs[0] if op.inputs else None)
 
 
-_FREE_RANK = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "select", "stack", "sum", "mean", "expand", "repeat")
+_FREE_RANK = (
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "select", "stack", "unbind"),
+    *("sum", "mean", "max", "min", "amax", "amin", "argmax", "expand", "repeat"),
+)
 _ROUND_TRIP = ("tensor", "from_numpy", "as_tensor", "asarray", "Tensor", "FloatTensor", "LongTensor")
 
 
@@ -154,7 +165,8 @@ def _value_step(op: OpRecord, made: TensorFacts, what: Property) -> Step:
     elif what == "dtype" and (op.name.startswith("new_") or op.name.endswith("_like")):  # a new tensor: its line chose the dtype
         return Decision("created", made, op, before=inputs[0])
     elif what == "dtype":
-        carrier = next((t for t in inputs if t.dtype == made.dtype and t.rank > 0), None) or next((t for t in inputs if t.dtype == made.dtype), None)
+        same = [t for t in inputs if t.dtype == made.dtype]
+        carrier = next((t for t in same if t.rank > 0), None) or next(iter(same), None)
     elif what == "device":
         carrier = next((t for t in inputs if t.device == made.device), None)
     elif what == "layout":
@@ -164,10 +176,11 @@ def _value_step(op: OpRecord, made: TensorFacts, what: Property) -> Step:
     return (carrier, 0) if carrier is not None else Decision("op", made, op, before=inputs[0])
 
 
-_MOVES_VALUES = frozenset(
-    "view reshape flatten unflatten squeeze unsqueeze permute transpose t T repeat expand expand_as contiguous clone detach to long int cpu cuda type "
-    "getitem select narrow chunk split unbind stack cat index_select flip roll pin_memory movedim view_as reshape_as data swapaxes".split()
-)
+_RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "T", "movedim", "swapaxes")
+_PICKS = ("getitem", "select", "narrow", "chunk", "split", "unbind", "stack", "cat", "index_select", "flip", "roll")
+_COPIES = ("repeat", "expand", "expand_as", "contiguous", "clone", "detach", "pin_memory", "view_as", "reshape_as", "data")
+_CASTS = ("to", "long", "int", "cpu", "cuda", "type")
+_MOVES_VALUES = frozenset((*_RESHAPES, *_PICKS, *_COPIES, *_CASTS))
 
 
 def _grad_step(op: OpRecord, made: TensorFacts, inputs: list[TensorFacts]) -> Step:
@@ -186,7 +199,7 @@ def _grad_step(op: OpRecord, made: TensorFacts, inputs: list[TensorFacts]) -> St
 
 
 def path(evidence: Evidence, tensor: TensorFacts, what: Property, before: int | None = None, limit: int = 12) -> tuple[OpRecord, ...]:
-    """The ops along the data from its source to `tensor`, oldest first: at each op the walk goes on with the input that the property was made from."""
+    """The ops along the data from its source to `tensor`, oldest first: at each op on with the input that the property was made from."""
     history = history_of(evidence)
     found: list[OpRecord] = []
     dim = what.dim if isinstance(what, Size) else 0

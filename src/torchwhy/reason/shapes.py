@@ -2,12 +2,13 @@
 
 One rule per kind of op; what no rule knows is matched by order and size. Sources: the operators' documentation pages on docs.pytorch.org.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..model import OpRecord, TensorFacts
+from ..model import Items, OpRecord, Plain, TensorFacts, Value
 from .history import first_tensor, number, numbers, spread
 
 Shape = tuple[int, ...]
@@ -194,25 +195,114 @@ def _in_order(x: TensorFacts, target: list[int], dim: int) -> SizeSource:
 
 def _getitem(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     x = _tensors(op)[0]
+    found = _indexed(op, x, out)
+    if found is not None:
+        return found[dim]
     others = [t for t in _tensors(op)[1:] if t.shape]
     size = (out.shape or ())[dim]
     if others and dim == 0 and others[0].shape and size == others[0].shape[0]:
         return Carried(others[0], 0)
     if x.rank == out.rank:
         return Carried(x, dim, exact=(x.shape or ())[dim] == size)
-    found = _in_order(x, list(out.shape or ()), dim)
-    if isinstance(found, Given) and x.rank > out.rank:
+    in_order = _in_order(x, list(out.shape or ()), dim)
+    if isinstance(in_order, Given) and x.rank > out.rank:
         at = dim + x.rank - out.rank
         return Carried(x, at, exact=(x.shape or ())[at] == size)
-    return found
+    return in_order
+
+
+def _indexed(op: OpRecord, x: TensorFacts, out: TensorFacts) -> list[SizeSource] | None:
+    """Each dimension of `x[index]`, by the index itself; None where that is not known, or has several tensors."""
+    given = op.argument("index")
+    index = list(given.items) if isinstance(given, Items) and given.kind == "tuple" else [given]
+    kinds = [_kind_of(i) for i in index]
+    if None in kinds or kinds.count("tensor") > 1 or kinds.count("...") > 1:
+        return None
+    taken = sum(kind in ("int", "slice", "tensor") for kind in kinds)
+    kinds += ["..."] * ("..." not in kinds)
+    found: list[SizeSource] = []
+    at = 0
+    for kind, value in zip(kinds, [*index, None]):
+        if kind == "...":
+            found += [Carried(x, at + n) for n in range(x.rank - taken)]
+            at += x.rank - taken
+        elif kind == "None":
+            found.append(Given())
+        elif kind == "tensor" and isinstance(value, TensorFacts):
+            found += [Carried(value, n) for n in range(value.rank)] if value.dtype != "bool" else [Carried(x, at, exact=False)]
+            at += 1
+        else:
+            if kind == "slice":
+                found.append(Carried(x, at))
+            at += 1
+    shape = out.shape or ()
+    if len(found) != len(shape):
+        return None
+    sizes = [(s.tensor.shape or ())[s.dim] if isinstance(s, Carried) and s.dim < s.tensor.rank else 1 for s in found]
+    return [replace(s, exact=size == have) if isinstance(s, Carried) else s for s, size, have in zip(found, sizes, shape)]
+
+
+def _kind_of(value: Value | None) -> str | None:
+    if isinstance(value, TensorFacts):
+        return "int" if not value.shape else "tensor"
+    if not isinstance(value, Plain):
+        return None
+    named = {"int": "int", "slice": "slice", "ellipsis": "...", "NoneType": "None"}
+    return named.get(value.kind)
+
+
+def _parts(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    """`chunk` and `split` cut one dimension, `unbind` takes it away."""
+    x = _tensors(op)[0]
+    axis = (number(op.argument("dim")) or 0) % x.rank
+    if op.name == "unbind":
+        return Carried(x, dim + (dim >= axis))
+    return Carried(x, dim, exact=(x.shape or ())[dim] == (out.shape or ())[dim])
+
+
+def _einsum(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    equation = op.argument("equation")
+    text = equation.value.replace(" ", "") if isinstance(equation, Plain) and isinstance(equation.value, str) else ""
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if not arrow or "." in text or len(terms) != len(_tensors(op)) or len(right) != out.rank:
+        return _by_position(op, out, dim)
+    return next((Carried(t, term.index(right[dim])) for t, term in zip(_tensors(op), terms) if right[dim] in term), Given("equation"))
+
+
+def _indices(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    x, index = _tensors(op)[0], next((t for t in _tensors(op)[1:] if not t.is_floating), None)
+    if op.name in ("gather", "take_along_dim") and index is not None and index.rank == out.rank:
+        return Carried(index, dim)
+    axis = number(op.argument("dim"))
+    if index is not None and axis is not None and dim == axis % out.rank:
+        return Carried(index, 0)
+    return Carried(x, dim, exact=(x.shape or ())[dim] == (out.shape or ())[dim])
+
+
+def _padded(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    """`pad_sequence`: the number of sequences, and the longest of them."""
+    first = getattr(op.argument("batch_first"), "value", False) is True
+    if dim == (0 if first else 1):
+        return Given("sequences")
+    if dim == (1 if first else 0):
+        return next((Carried(t, 0) for t in _tensors(op) if t.shape and t.shape[0] == (out.shape or ())[dim]), Given("sequences"))
+    return Carried(_tensors(op)[0], dim - 1)
+
+
+def _shuffled(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    x = _tensors(op)[0]
+    return Carried(x, dim, exact=(x.shape or ())[dim] == (out.shape or ())[dim])
 
 
 def _cat(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     first = _tensors(op)[0]
-    axis = number(op.argument("dim")) or 0
-    if dim == axis % out.rank and len(_tensors(op)) > 1:
+    usual = {"hstack": int(out.rank > 1), "dstack": 2, "column_stack": 1}.get(op.name, 0)
+    given = number(op.argument("dim"))
+    axis = usual if given is None else given % out.rank
+    if dim == axis and len(_tensors(op)) > 1:
         return Given("tensors")
-    return Carried(first, dim)
+    return Carried(first, dim) if first.rank == out.rank else _by_position(op, out, dim)
 
 
 def _stack(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
@@ -228,21 +318,30 @@ def _embedding(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
 
 def _rnn(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     x = _tensors(op)[0]
-    if op.outputs and op.outputs[0].id == out.id and dim < out.rank - 1:
-        return Carried(x, dim)
     if dim == out.rank - 1:
         return Given("hidden_size")
-    if dim == 0 and out.rank == 3:
+    if op.outputs and op.outputs[0].id == out.id:
+        return Carried(x, dim)
+    if dim == 0:
         return Given("num_layers")
-    sizes = [d for d, s in enumerate((x.shape or ())[:2]) if s == (out.shape or ())[dim]]
-    return Carried(x, sizes[-1] if sizes else 0)
+    packed = any(a.name == "batch_sizes" for a in op.arguments)
+    first = getattr(op.argument("batch_first"), "value", False) is True
+    return Given() if packed or x.rank != 3 else Carried(x, 0 if first else 1)
+
+
+def _cell(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    return Given("hidden_size") if dim == out.rank - 1 else Carried(_tensors(op)[0], dim)
+
+
+def _one_hot(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
+    return Given("num_classes") if dim == out.rank - 1 else Carried(_tensors(op)[0], dim)
 
 
 def _created(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     like = first_tensor(op)
     if op.name.endswith("_like") and like is not None and like.shape is not None:
         return Carried(like, dim)
-    return Given({"arange": "end", "eye": "n", "linspace": "steps", "one_hot": "num_classes"}.get(op.name, "size"))
+    return Given({"arange": "end", "eye": "n", "linspace": "steps"}.get(op.name, "size"))
 
 
 def _expanded(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
@@ -250,7 +349,7 @@ def _expanded(op: OpRecord, out: TensorFacts, dim: int) -> SizeSource:
     at = dim - (out.rank - x.rank)
     if at >= 0 and (x.shape or ())[at] == (out.shape or ())[dim]:
         return Carried(x, at)
-    return Carried(_tensors(op)[1], dim) if op.name == "expand_as" else Given("size" if op.name == "expand" else "repeats")
+    return Carried(_tensors(op)[1], dim) if op.name == "expand_as" else Given("repeats" if op.name in ("repeat", "tile") else "size")
 
 
 Rule = Callable[[OpRecord, TensorFacts, int], SizeSource]
@@ -259,18 +358,34 @@ for _rule, _names in (
     (_linear, "linear"),
     (_matmul, "matmul mm bmm mv addmm baddbmm rmatmul"),
     (_conv, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
-    (_pool, "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
-            "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d interpolate pad unfold"),
+    (
+        _pool,
+        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+        "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d interpolate pad unfold",
+    ),
     (_regroup, "view reshape flatten unflatten view_as reshape_as ravel"),
     (_permuted, "permute transpose swapaxes swapdims t T mT H mH adjoint"),
-    (_dropped, "sum mean amax amin max min argmax argmin std var prod any all logsumexp norm median mode squeeze unsqueeze select cross_entropy"),
-    (_getitem, "getitem index_select narrow"),
-    (_cat, "cat concat concatenate hstack vstack"),
+    (
+        _dropped,
+        "sum mean amax amin max min argmax argmin std var prod any all logsumexp norm median mode squeeze unsqueeze select cross_entropy",
+    ),
+    (_getitem, "getitem"),
+    (_indices, "index_select narrow gather take_along_dim"),
+    (_parts, "chunk split tensor_split unbind hsplit vsplit"),
+    (_einsum, "einsum"),
+    (_padded, "pad_sequence"),
+    (_shuffled, "pixel_shuffle pixel_unshuffle glu topk repeat_interleave diff"),
+    (_cat, "cat concat concatenate hstack vstack dstack column_stack"),
     (_stack, "stack"),
     (_embedding, "embedding"),
     (_rnn, "lstm gru rnn_tanh rnn_relu"),
-    (_created, "zeros ones full empty rand randn randint arange eye linspace zeros_like ones_like full_like empty_like rand_like randn_like "
-               "new_zeros new_ones new_full new_empty tensor from_numpy normal one_hot randperm"),
-    (_expanded, "expand repeat tile expand_as"),
+    (_cell, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+    (_one_hot, "one_hot"),
+    (
+        _created,
+        "zeros ones full empty rand randn randint arange eye linspace zeros_like ones_like full_like empty_like rand_like randn_like "
+        "new_zeros new_ones new_full new_empty tensor from_numpy normal randperm",
+    ),
+    (_expanded, "expand repeat tile expand_as broadcast_to"),
 ):
     _RULES.update(dict.fromkeys(_names.split(), _rule))
