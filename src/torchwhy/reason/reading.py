@@ -25,6 +25,7 @@ from ..model import (
 )
 from .calls import expression_of, forward_operands
 from .history import History, history_of
+from .layers import base_kind, constructor_order
 from .operands import expressions
 from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path
@@ -32,6 +33,7 @@ from .scopes import assignments
 from .shape_edits import callee
 from .sizes import size_expression
 from .source import Sources
+from .structure import methods, returns, super_init
 from .wording import code, tensor_text
 
 TAKES_OVER = ("from_numpy", "as_tensor", "tensor", "asarray", "from_dlpack", "frombuffer")
@@ -227,8 +229,21 @@ class Reading:
         if position >= len(written):
             return None
         chain = origins(self.sources, written[position].span, first.where)
-        deciding = [o for o in chain if o.form != "name"]
-        return Cause(deciding[-1].span, chain) if deciding else None
+        decided_at = [o for o in chain if o.form != "name"]
+        if not decided_at or decided_at[-1].kind == "loop":
+            return self._sample() or (Cause(decided_at[-1].span, chain) if decided_at else None)
+        return Cause(decided_at[-1].span, chain)
+
+    def _sample(self) -> Cause | None:
+        """What the dataset's `__getitem__` returns, for data that the program's one loader gave and nothing else is known of."""
+        defined = {loader.dataset_defined for loader in self.evidence.loaders if loader.batch_number is not None}
+        where = next(iter(defined)) if len(defined) == 1 else None
+        if where is None:
+            return None
+        cls = self.sources.class_at(where.file, where.line)
+        method = next((f for f in methods(cls) if f.name == "__getitem__"), None) if cls is not None else None
+        found = returns(self.sources, where.file, method.body[0].lineno) if method is not None else ()
+        return Cause(found[-1]) if found else None
 
     def setting(self, module: ModuleFacts, setting: str, value: object = None) -> Cause:
         """What decided a constructor argument of a layer: followed through parameters, configs and defaults to the literal."""
@@ -238,7 +253,15 @@ class Reading:
         if outer is not module:
             module, setting = outer, self._handed_on(outer, setting, value)
         found = self.argument_origins(module.built, setting, module.signature, value) if setting else None
+        if found is None and module.defined is not None and (inner := self._inherited(module)) is not None:
+            found = self.argument_origins((inner, *module.built), setting, constructor_order(base_kind(module)), value)
         return found or Cause(module.built[0] if module.built else self.raised)
+
+    def _inherited(self, module: ModuleFacts) -> Span | None:
+        """The `super().__init__(...)` call of the program's own subclass of a torch layer."""
+        where = module.defined
+        cls = self.sources.class_at(where.file, where.line) if where is not None else None
+        return super_init(self.sources, where.file, cls) if where is not None and cls is not None else None
 
     def builder(self, module: ModuleFacts) -> ModuleFacts:
         """The module whose constructor the program called, where torch built this one inside of it (`nn.TransformerEncoderLayer` its attention)."""
@@ -289,7 +312,9 @@ class Reading:
         if explicit is not None or not given:
             return Cause(op.span)
         chain = origins(self.sources, given[0].span, op.where)
-        asked = next((o.span for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None) or self._assigned_as(chain[-1:], decision.tensor.dtype)
+        asked = next((o.span for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None) or self._assigned_as(
+            chain[-1:], decision.tensor.dtype
+        )
         return Cause(asked or op.span, chain)
 
     def _assigned_as(self, last: Sequence[Origin], dtype: str) -> Span | None:

@@ -70,8 +70,16 @@ class Meta(Family):
             )
         loads = [call for call in calls_of(run.sources, "load_state_dict") if "strict=False" in run.sources.segment(call)]
         if loads and left:
-            notes.append(f"`load_state_dict(…, strict=False)` at {place(loads[0])} says nothing of keys that were missing: these got no data from the checkpoint")
-        if run.op is not None and meta is not None and (made := run.decided(meta[1], "device").op) is not None and made.span is not None and made.span.function:
+            notes.append(
+                f"`load_state_dict(…, strict=False)` at {place(loads[0])} says nothing of keys that were missing: these got no data from the checkpoint"
+            )
+        if (
+            run.op is not None
+            and meta is not None
+            and (made := run.decided(meta[1], "device").op) is not None
+            and made.span is not None
+            and made.span.function
+        ):
             notes.append(f"it was made by {code(made.name)} in {code(made.span.function)}, {place(made.span)}")
         others = [f"{code(n or 'another operand')} is on {t.device}" for n, t in run.tensors if t.device != "meta"]
         notes += others[:1]

@@ -29,7 +29,6 @@ from ...reason.origins import origins
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, listed, place, tensor_text
 
-
 _FLIP = re.compile(r"::\s*-\d|\bflip(lr|ud)?\(|\brot90\(")
 
 
@@ -126,7 +125,12 @@ class Numpy(Family):
         """Where the program flips an array, when the walk did not lead to one place."""
         if _FLIP.search(run.sources.segment(cause.span)):
             return []
-        found = [f"{os.path.basename(file)}:{i}" for file, text in run.evidence.sources for i, line in enumerate(text.splitlines(), 1) if _FLIP.search(line)]
+        found = [
+            f"{os.path.basename(file)}:{i}"
+            for file, text in run.evidence.sources
+            for i, line in enumerate(text.splitlines(), 1)
+            if _FLIP.search(line)
+        ]
         return [f"the program flips arrays at {listed(found[:4])}"] if found else []
 
     examples = (

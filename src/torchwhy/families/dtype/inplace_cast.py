@@ -70,6 +70,9 @@ class InplaceCast(Family):
             else f"{code(name)} is {tensor_text(target)}"
         ]
         notes += [f"{code(n or 'the other side')} is {tensor_text(t)}" for n, t in others[:1]]
+        owner = run.history.owner_of.get(target.id)
+        if owner is not None:
+            notes.append(f"{code(name)} is {code(owner[0].fqn + '.' + owner[1])}, of {code(owner[0].kind)}")
         return run.diagnosis(
             self,
             f"{code(name)} is {target.dtype} and can't take the {got} result of {code(run.op.name if run.op else 'the op')}",
@@ -84,7 +87,11 @@ class InplaceCast(Family):
     def _cause(self, run: Reading, decision: Decision) -> Cause:
         """Where the target was made, when it was made as a number store; a conversion on purpose or a layer's own buffer stays: then the write is to blame."""
         op = decision.op
-        if decision.how == "created" and op is not None and not (op.module is not None and decision.module is not None and not decision.module.defined):
+        if (
+            decision.how == "created"
+            and op is not None
+            and not (op.module is not None and decision.module is not None and not decision.module.defined)
+        ):
             owner = run.history.owner_of.get(decision.tensor.id)
             if owner is None or owner[0].defined is not None:
                 return run.dtype_cause(decision)

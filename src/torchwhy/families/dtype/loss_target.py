@@ -22,9 +22,10 @@ Not to be confused with: `shape.loss-target` (the target's shape), `dtype.mismat
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence
+from ...model import Confidence, Diagnosis, Evidence, Frame, Label, Operand, TensorFacts
 from ...reason.convert import conversion_fixes
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
@@ -70,6 +71,8 @@ class LossTarget(Family):
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
+        if run.op is not None and run.op.name == "backward":
+            return self._in_backward(run, match)
         loss = self._loss(run)
         if not loss:
             return None
@@ -101,6 +104,23 @@ class LossTarget(Family):
             fixes=conversion_fixes(run, target, decision, cause, wanted),
             confidence=Confidence.CERTAIN if decision.op is not None else Confidence.LIKELY,
         )
+
+    def _in_backward(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
+        """Some losses take such a target and only their backward refuses it: the last one recorded that did is asked instead."""
+        dtype = dtype_name(match["got"])
+        for op in reversed(run.evidence.ops):
+            target = op.argument("target")
+            if op.name in (*_CLASSES, *_VALUES) and op.span is not None and isinstance(target, TensorFacts) and target.dtype == dtype:
+                operands = tuple(Operand(a.name, "", a.value) for a in op.arguments)
+                asked = replace(run.failure, op=op, operands=operands, frames=(Frame(op.span),), module=op.module)
+                found = self.diagnose(replace(run.evidence, failure=asked), match)
+                raised = Label(run.raised, "raised here")
+                return (
+                    replace(found, trail=(*found.trail[:-1], Label(op.span, f"takes the {dtype} target"), raised))
+                    if found is not None
+                    else None
+                )
+        return None
 
     def _loss(self, run: Reading) -> str:
         if run.op is not None:

@@ -32,8 +32,9 @@ from ...reason import edits
 from ...reason.accounts import setting_account, size_account
 from ...reason.conflict import conflict
 from ...reason.misfits import Misfit, explain
-from ...reason.reading import Reading, named, reading
+from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import axes, batch_first, turn_batch_first
+from ...reason.sizes import size_expression
 from ...reason.wording import code, listed, place, shape_text
 
 _LAYERS = ("MultiheadAttention", "Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
@@ -217,6 +218,17 @@ class Attention(Family):
             headline = f"there are {(a.shape or ())[one]} keys but {(b.shape or ())[other]} values"
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes, f"in {who}"])
 
+    def _made(self, run: Reading, mask: TensorFacts, dim: int) -> Cause | None:
+        """The size that the mask was made with, in the call that made it or in the one that handed it over."""
+        tensor, before, seen = mask, run.before, 0
+        while (op := run.history.producer(tensor, before)) is not None and seen < 20:
+            if not op.inputs:
+                out = op.outputs[0] if op.outputs else tensor
+                written = size_expression(run.sources, op, min(dim, out.rank - 1), out.rank)
+                return run.expression_origins(written.span, op.where, (mask.shape or ())[dim]) if written is not None else None
+            tensor, before, seen = op.inputs[0], op.index, seen + 1
+        return None
+
     def _ranks(self, run: Reading, who: str, query: TensorFacts, key: TensorFacts, notes: list[str]) -> Diagnosis:
         headline = f"{who} gets a query of {query.rank} dimensions and a key of {key.rank}"
         odd = query if query.rank != 3 else key
@@ -324,6 +336,11 @@ class Attention(Family):
                 ],
             )
             notes.append(size_account(run, query, against))
+            made = self._made(run, mask, dim) if found.blame.reason not in ("news", "odd") or found.side.tensor.id != mask.id else None
+            if made is not None:
+                notes.append(f"{code(word)} is made for {has[dim]} at {place(made.span)}: {code(run.sources.segment(made.span))}")
+                because = f"{has[dim]}, where {(query.shape or ())[against]} queries come"
+                found = replace(found, cause=made, because=because if len(because) <= 60 else "the mask's size")
             fix = Fix(f"make {code(word)} for {length} queries and {keys} keys", applicability="display-only")
             return run.diagnosis(
                 self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes, f"in {who}"], fixes=[fix]
