@@ -18,9 +18,10 @@ from ..record.traceback import strip_traceback
 from ..replay.late import Replayed, replay, replay_text
 from .frames import frames_of, walk
 from .graph import graph_of, roots_of
-from .loading import Loading, in_worker, loading_of, raised_elsewhere, returns_of, samples_of, spans_of, with_returns, worker_piece
+from .loading import Loading, loading_of, raised_elsewhere, returns_of, samples_of, spans_of, with_returns, worker_piece
 from .names import module_roots, tensor_names
 from .pickling import unpicklable
+from .worker_text import in_worker
 
 if TYPE_CHECKING:
     from ..record.recorder import Recorder

@@ -15,13 +15,12 @@ from ..record.spans import origin, relative
 from ..replay.child import can_fork, in_child
 from ..replay.fetching import Way, fetch_again, fetch_in_worker
 from ..replay.late import SECONDS
-from .worker_text import caught, read_traceback
+from .worker_text import caught, in_worker, read_traceback
 
 if TYPE_CHECKING:
     from ..record.recorder import Recorder
 
 _FETCH = "torch/utils/data/_utils/fetch.py"
-_WORKER = "torch/utils/data/_utils/worker.py"
 _SAMPLES = 1024
 _DEPTH = 4
 
@@ -116,13 +115,6 @@ def raised_elsewhere(failure: Failure) -> Failure:
 def _origin(file: str) -> Literal["user", "library", "torch"]:
     found = origin(file)
     return "library" if found == "own" else found
-
-
-def in_worker(inner: Failure, outer: Failure) -> Failure:
-    """A worker's failure as it would have come without workers: below the program's lines that asked for the batch."""
-    asking = next((n for n, frame in enumerate(outer.frames) if frame.origin == "torch"), 0)
-    frames = [f for f in inner.frames if not f.span.file.replace("\\", "/").endswith(_WORKER)]
-    return replace(inner, frames=(*outer.frames[:asking], *frames), worker=outer.worker, loader=outer.loader)
 
 
 def worker_piece(loading: Loading, worker: int, given: list[Way]) -> Callable[[], object] | None:

@@ -15,6 +15,7 @@ from typing import Literal
 from ..model import Failure, Frame, Span
 
 Origin = Literal["user", "library", "torch"]
+_LOOP = "torch/utils/data/_utils/worker.py"
 START = "Traceback (most recent call last):"
 _CAUGHT = re.compile(
     r"\ACaught (?P<type>[\w.]+) (?P<where>in .+?)\.\nOriginal (?P<trace>Traceback \(most recent call last\):\n.*)", re.DOTALL
@@ -65,6 +66,13 @@ def read_traceback(
             again = failure is not None and (one.error_type, one.message) == (failure.error_type, failure.message)
             failure = replace(one, caused_by=failure.caused_by if failure is not None and again else failure)
     return failure
+
+
+def in_worker(inner: Failure, outer: Failure) -> Failure:
+    """A worker's failure as it would have come without workers: below the program's lines that asked for the batch."""
+    asking = next((n for n, frame in enumerate(outer.frames) if frame.origin == "torch"), 0)
+    frames = [f for f in inner.frames if not f.span.file.replace("\\", "/").endswith(_LOOP)]
+    return replace(inner, frames=(*outer.frames[:asking], *frames), worker=outer.worker, loader=outer.loader)
 
 
 def origin_by_name(file: str) -> Origin:

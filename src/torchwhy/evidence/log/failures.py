@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...model import Failure
+from ..worker_text import in_worker
 from .formats import CAUSE, CONTEXT, Block, read_block
 from .lines import Line
 from .signs import signs
 
 _CAUGHT = re.compile(
-    r"^Caught (?P<type>[\w.]+) in (?P<where>DataLoader worker process (?P<worker>\d+)|.{1,80}?)\.\s*$|-- Process (?P<rank>\d+) terminated with the following error:"
+    r"^Caught (?P<type>[\w.]+) in (?P<where>DataLoader worker process (?P<worker>\d+)|.{1,80}?)\.\s*$|-- Process (?P<rank>\d+) terminated with the following error:",
+    re.MULTILINE,
 )
 MOST = 400
 
@@ -91,7 +93,10 @@ def _with_inner(failure: Failure, block: Block) -> Failure:
     if inner is None:
         return failure
     worker = int(caught["worker"][:6]) if caught["worker"] else None
-    return replace(failure, caused_by=replace(inner, worker=worker), worker=worker)
+    if worker is None:
+        return replace(failure, caused_by=inner)
+    outer = replace(failure, worker=worker)
+    return replace(outer, caused_by=in_worker(inner, outer))
 
 
 def _inside_group(block: Block, lines: Sequence[Line]) -> bool:

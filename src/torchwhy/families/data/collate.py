@@ -205,7 +205,7 @@ class Collate(Family):
         cause = batch.loader_cause() if batch.loader is not None else None
         return run.diagnosis(
             self,
-            f"samples {found['first']} and {found['second']} of a batch of {code(batch.dataset)} are {sizes}",
+            f"samples {found['first']} and {found['second']} of a batch are {sizes}",
             cause,
             "stacks the samples",
             notes=(message, "every sample of a batch must have one size: resize, crop or pad, or pass a `collate_fn`"),
