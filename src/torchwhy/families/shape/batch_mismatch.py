@@ -126,9 +126,11 @@ class BatchMismatch(Family):
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         groups = match.groupdict()
-        if "non-singleton" in match[0] or not groups.get("a"):
+        if not groups.get("a") and not groups.get("kind") or "non-singleton" in match[0]:
             return None
-        headline = f"the loss gets {groups['a']} predictions for {groups['b']} targets"
+        headline = f"the loss gets {groups.get('a')} predictions for {groups.get('b')} targets"
+        if groups.get("kind"):
+            headline = f"the {groups['kind']} of one dataset have different numbers of rows"
         written = [code(e.text) for e in run.sources.arguments(run.raised)][:2]
         note = f"the failing call gets {' and '.join(written)}" if written else ""
         return run.diagnosis(self, headline, None, "the two batches meet here", notes=[note])

@@ -155,7 +155,8 @@ class EmbeddingRange(Family):
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         groups = match.groupdict()
-        if not groups.get("value") and "embedding" not in " ".join(f.code + f.span.function for f in run.failure.frames[-2:]).lower():
+        told = " ".join(f"{f.code} {f.span.function} {f.span.file}" for f in run.failure.frames).lower()
+        if not groups.get("value") and ("emb" not in told and "sparse.py" not in told and told or "index_select" in told):
             return None
         limit = groups.get("limit") or (str(int(groups["last"]) + 1) if groups.get("last") else "")
         headline = (

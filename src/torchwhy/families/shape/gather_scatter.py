@@ -156,7 +156,7 @@ class GatherScatter(Family):
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         line = run.sources.segment(run.raised) + (run.frame.code if run.frame is not None else "")
-        if not any(f".{name}" in line for name in _OPS):
+        if not any(f".{name}" in line for name in _OPS) and ("out of bounds" in match[0] or "in self" in match[0]):
             return None
         written = [code(e.text) for e in run.sources.operands(run.raised)][:3]
         return run.diagnosis(self, "the index does not go with the tensor that it indexes", None, "the index is used here",

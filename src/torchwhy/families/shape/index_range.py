@@ -299,7 +299,8 @@ class IndexRange(Family):
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         groups = match.groupdict()
-        if groups.get("value") is None and "index out of range in self" in match[0]:
+        line = f"{run.sources.segment(run.raised)} {run.failure.frames[-1].code if run.failure.frames else ''}"
+        if groups.get("value") is None and "index out of range in self" in match[0] and "index_select" not in line:
             return None
         size, value = groups.get("size"), groups.get("value")
         written = [code(e.text) for e in run.sources.operands(run.raised)][:2]
