@@ -1,12 +1,11 @@
-"""What a layer's constructor arguments decide: which size of which parameter, and which argument an input's dimension must agree with.
+"""What a layer's constructor arguments decide: which size of which parameter.
 
 Source: the "Parameters", "Shape" and "Variables" sections of the modules' pages on docs.pytorch.org.
 """
+
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ..model import ModuleFacts
+from ..model import ModuleFacts, TensorFacts
 from .history import numbers
 
 _CONV = ("out_channels", "in_channels")
@@ -20,47 +19,79 @@ _PARAMETER_SIZES: dict[str, dict[str, tuple[str, ...]]] = {
     **{f"ConvTranspose{n}d": {"weight": _CONV_T, "bias": ("out_channels",)} for n in (1, 2, 3)},
     "Embedding": {"weight": ("num_embeddings", "embedding_dim")},
     "EmbeddingBag": {"weight": ("num_embeddings", "embedding_dim")},
-    **{f"{kind}{n}": dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",))
-       for kind in ("BatchNorm", "InstanceNorm") for n in ("1d", "2d", "3d")},
+    **{
+        f"{kind}{n}": dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",))
+        for kind in ("BatchNorm", "InstanceNorm")
+        for n in ("1d", "2d", "3d")
+    },
     "SyncBatchNorm": dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",)),
     "GroupNorm": dict.fromkeys(("weight", "bias"), ("num_channels",)),
     "LayerNorm": dict.fromkeys(("weight", "bias"), ("normalized_shape",)),
     "RMSNorm": {"weight": ("normalized_shape",)},
     "PReLU": {"weight": ("num_parameters",)},
-    "MultiheadAttention": {"in_proj_weight": ("", "embed_dim"), "q_proj_weight": ("embed_dim", "embed_dim"), "k_proj_weight": ("embed_dim", "kdim"),
-                           "v_proj_weight": ("embed_dim", "vdim"), "in_proj_bias": ("embed_dim",)},
-    "CrossEntropyLoss": {"weight": ("weight",)}, "NLLLoss": {"weight": ("weight",)},
+    "MultiheadAttention": {
+        "in_proj_weight": ("", "embed_dim"),
+        "q_proj_weight": ("embed_dim", "embed_dim"),
+        "k_proj_weight": ("embed_dim", "kdim"),
+        "v_proj_weight": ("embed_dim", "vdim"),
+        "in_proj_bias": ("embed_dim",),
+    },
+    "CrossEntropyLoss": {"weight": ("weight",)},
+    "NLLLoss": {"weight": ("weight",)},
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InputSize:
-    """The layer wants `size` in dimension `dim` of its input (negative: from the right), because of its constructor argument `setting`."""
-
-    dim: int
-    setting: str
-    size: int
-
-
 def base_kind(module: ModuleFacts) -> str:
-    """The torch layer that a module is: its class name, also for subclasses that keep torch's constructor arguments."""
-    if module.kind in _PARAMETER_SIZES or module.kind in _RNNS:
+    """The torch layer that a module is: its class name; for subclasses what their settings and parameters show."""
+    if module.kind in _PARAMETER_SIZES or module.kind in RNNS:
         return module.kind
-    for kind, wanted in _RECOGNISED:
-        if all(module.number(name) is not None for name in wanted) and any(a.name == "weight" or a.name.startswith("weight_ih") for a in module.parameters):
+    weight = next((a.value for a in module.parameters if a.name == "weight"), None)
+    if isinstance(weight, TensorFacts) and module.number("in_channels") is not None and module.number("out_channels") is not None:
+        transposed = getattr(module.setting("transposed"), "value", False) is True
+        return f"Conv{'Transpose' if transposed else ''}{weight.rank - 2}d"
+    mode = getattr(module.setting("mode"), "value", None)
+    if isinstance(mode, str) and module.number("input_size") is not None and module.number("hidden_size") is not None:
+        return mode.partition("_")[0]
+    held = {a.name for a in (*module.parameters, *module.buffers)}
+    for kind, wanted, parameters in _RECOGNISED:
+        if all(module.setting(name) is not None for name in wanted) and held & parameters:
             return kind
     return module.kind
 
 
-_RNNS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
-_RECOGNISED = (("Linear", ("in_features", "out_features")), ("Embedding", ("num_embeddings", "embedding_dim")))
+RNNS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+_RECOGNISED: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
+    ("Linear", ("in_features", "out_features"), {"weight"}),
+    ("Embedding", ("num_embeddings", "embedding_dim"), {"weight"}),
+    ("BatchNorm1d", ("num_features", "momentum"), {"weight", "running_mean"}),
+    ("GroupNorm", ("num_groups", "num_channels"), {"weight"}),
+    ("LayerNorm", ("normalized_shape", "eps"), {"weight"}),
+    ("MultiheadAttention", ("embed_dim", "num_heads"), {"in_proj_weight", "q_proj_weight"}),
+)
+_ORDER = {
+    "Linear": ("in_features", "out_features", "bias"),
+    "Embedding": ("num_embeddings", "embedding_dim", "padding_idx"),
+    "Conv": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+    "BatchNorm": ("num_features", "eps", "momentum"),
+    "GroupNorm": ("num_groups", "num_channels"),
+    "LayerNorm": ("normalized_shape", "eps"),
+    "MultiheadAttention": ("embed_dim", "num_heads", "dropout"),
+    **dict.fromkeys(RNNS, ("input_size", "hidden_size", "num_layers")),
+}
+
+
+def constructor_order(kind: str) -> tuple[str, ...]:
+    """The first parameters of a torch layer's constructor, for a subclass that passes them to `super().__init__`."""
+    return next(
+        (names for start, names in _ORDER.items() if kind == start or start in ("Conv", "BatchNorm") and kind.startswith(start)), ()
+    )
 
 
 def setting_of(module: ModuleFacts, parameter: str, dim: int) -> str:
     """The constructor argument that decided dimension `dim` of the layer's parameter ("" where none is known)."""
     kind = base_kind(module)
-    if kind in _RNNS:
-        of_rnn: tuple[str, ...] = _RNN_INPUT if parameter.startswith("weight_ih") else _RNN_HIDDEN if parameter.startswith("weight_hh") else ("hidden_size",)
+    if kind in RNNS:
+        of_rnn: tuple[str, ...] = {"weight_ih": _RNN_INPUT, "weight_hh": _RNN_HIDDEN}.get(parameter[:9], ("hidden_size",))
         return of_rnn[dim] if dim < len(of_rnn) else ""
     sizes = _PARAMETER_SIZES.get(kind, {}).get(parameter, ())
     if len(sizes) == 1 and sizes[0] == "normalized_shape":
@@ -68,23 +99,6 @@ def setting_of(module: ModuleFacts, parameter: str, dim: int) -> str:
     if 0 <= dim < len(sizes):
         return sizes[dim]
     return "kernel_size" if dim >= 2 and kind.startswith("Conv") and parameter == "weight" else ""
-
-
-def wanted_input(module: ModuleFacts) -> InputSize | None:
-    """The size that the layer wants of its input, and which constructor argument says so."""
-    kind = base_kind(module)
-    spatial = int(kind[-2]) if kind[-2:] in ("1d", "2d", "3d") else 0
-    dim, setting = {
-        "Linear": (-1, "in_features"), "LSTM": (-1, "input_size"), "GRU": (-1, "input_size"), "RNN": (-1, "input_size"), "LSTMCell": (-1, "input_size"),
-        "GRUCell": (-1, "input_size"), "RNNCell": (-1, "input_size"), "MultiheadAttention": (-1, "embed_dim"), "GroupNorm": (1, "num_channels"),
-        "TransformerEncoderLayer": (-1, "d_model"), "TransformerDecoderLayer": (-1, "d_model"), "Transformer": (-1, "d_model"),
-    }.get(kind, (0, ""))
-    if kind.startswith("Conv"):
-        dim, setting = -spatial - 1, "in_channels"
-    elif kind.startswith(("BatchNorm", "InstanceNorm")):
-        dim, setting = 1, "num_features"
-    size = module.number(setting) if setting else None
-    return InputSize(dim, setting, size) if size is not None else None
 
 
 def same_padding(module: ModuleFacts) -> str | None:

@@ -103,6 +103,12 @@ class Reading:
             return None
         return module
 
+    def owner(self, parameter: str, kind: str) -> ModuleFacts | None:
+        """The layer of torch's (or a subclass) that holds the operand as its own parameter, also where the program's code calls the op itself."""
+        tensor = self.tensor(parameter)
+        owned = self.history.owner_of.get(tensor.id) if tensor is not None else None
+        return owned[0] if owned is not None and base_kind(owned[0]).startswith(kind) else None
+
     @cached_property
     def constructing(self) -> ModuleFacts | None:
         """The torch layer whose constructor raised."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from ..model import Edit, ModuleFacts, Span, TensorFacts, tensors_in
 from .edits import set_keyword
-from .layers import base_kind
+from .layers import RNNS, base_kind
 from .provenance import Size
 from .reading import Cause, Reading
 from .sizes import size_expression
 from .wording import listed
 
-RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
-
 
 def is_recurrent(layer: ModuleFacts) -> bool:
-    return base_kind(layer) in RECURRENT
+    return base_kind(layer) in RNNS
 
 
 def batch_first(layer: ModuleFacts) -> bool:

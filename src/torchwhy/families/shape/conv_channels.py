@@ -53,7 +53,7 @@ class ConvChannels(Family):
         if "which" in match.groupdict():
             return self._groups(run, match["which"])
         wants, gets = int(match["wants"]), int(match["gets"])
-        x, layer, weight = run.tensor("input"), run.layer, run.tensor("weight")
+        x, layer, weight = run.tensor("input"), run.layer or run.owner("weight", "Conv"), run.tensor("weight")
         spatial = weight.rank - 2 if weight is not None else match["input"].count(",") - 1 if "input" in match.groupdict() else 2
         who = named(run, layer) if layer else called_in_line(run) or "the convolution"
         headline = f"{who} is built for {wants} input channels but gets {gets}"

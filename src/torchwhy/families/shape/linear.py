@@ -49,7 +49,7 @@ class Linear(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         x, weight = run.tensor("input"), run.tensor("weight")
-        layer = run.layer if run.layer is not None and base_kind(run.layer) == "Linear" else None
+        layer = run.layer if run.layer is not None and base_kind(run.layer) == "Linear" else run.owner("weight", "Linear")
         if run.op is not None and run.op.name != "linear":
             return None
         if x is None or not x.shape:

@@ -29,12 +29,11 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
-from ...reason.layers import base_kind
+from ...reason.layers import RNNS, base_kind
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import (
-    RECURRENT,
     axes,
     batch_first,
     directions,
@@ -92,7 +91,7 @@ class Rnn(Family):
         headline = f"{who} is built for input_size={wants} but gets {gets} features"
         x = run.tensor("input")
         if layer is None or x is None or not x.shape:
-            cause = built_in_text(run, RECURRENT, "input_size", 0, wants)
+            cause = built_in_text(run, RNNS, "input_size", 0, wants)
             return run.diagnosis(
                 self,
                 headline,
