@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..model import Confidence, Fix, Label, LoaderFacts
 from . import edits
 from .finding import Finding
@@ -19,10 +21,11 @@ def not_picklable(run: Reading, loader: LoaderFacts | None) -> Finding:
     found, asked = unpicklable(run.evidence, run.sources), start_method_set(run.sources, loader)
     method = loader.start_method if loader is not None and loader.start_method else "spawn"
     where = f" (asked for at {place(asked)})" if asked is not None else ""
+    if any("win32" in frame.span.file for frame in run.failure.frames):
+        where = " (the one way on Windows)"
     notes = (run.failure.message.splitlines()[0], f"workers are started by {method}{where}: all that they need is pickled")
     if found is None:
-        headline = "the dataset can't be sent to the workers: it can't be pickled"
-        return Finding(headline, built_cause(loader), "starts workers", notes, confidence=Confidence.POSSIBLE)
+        return _by_name(run, loader, notes)
     what = _KINDS.get(found.what, f"a {code(found.name)}")
     path = code(found.path)
     fixes = [_mended(found)]
@@ -37,6 +40,22 @@ def not_picklable(run: Reading, loader: LoaderFacts | None) -> Finding:
         (Label(loader.built[0], f"starts workers by {method}"),) if loader is not None and loader.built else (),
         Confidence.CERTAIN if found.place is not None else Confidence.LIKELY,
     )
+
+
+def _by_name(run: Reading, loader: LoaderFacts | None, notes: tuple[str, ...]) -> Finding:
+    """The object itself was not seen: what its name tells, as `main.<locals>.<lambda>`."""
+    found = re.search(r"'([\w.<>]*<locals>[\w.<>]*)'|'([\w.]+)' object|<function ([\w.<>]+)", run.failure.message)
+    name = next((text for text in found.groups() if text), "") if found is not None else ""
+    if not name:
+        headline = "the dataset can't be sent to the workers: it can't be pickled"
+        return Finding(headline, built_cause(loader), "starts workers", notes, confidence=Confidence.POSSIBLE)
+    function, _, inner = name.rpartition(".<locals>.")
+    what = "lambda" if inner == "<lambda>" else "function"
+    where = f"a {what} made inside of {code(function + '()')} can't be found by its name in another process" if function else ""
+    fixes = [_mended(Unpicklable(name, "", what if function else "object", name, None, "it", "the dataset"))] if function else []
+    fixes.append(Fix("load in this process: `num_workers=0`", hides="workers can't be used"))
+    headline = first_fitting(f"{code(name)} can't be pickled, so it can't be sent to a worker", "an object can't be pickled for a worker")
+    return Finding(headline, built_cause(loader), "starts workers", (*notes, where), tuple(fixes), confidence=Confidence.POSSIBLE)
 
 
 def _mended(found: Unpicklable) -> Fix:
