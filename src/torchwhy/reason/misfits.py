@@ -121,7 +121,7 @@ def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shap
     before = run.earlier_input(misfit.tensor)
     if before is None or before.shape is None or not fits(before.shape):
         return None
-    cause = parted(run, misfit.tensor, before)
+    cause = parted(run, misfit.tensor, before) or (run.first_sight(decision) if decision.how == "given" else None)
     note = f"in earlier calls {named(run, misfit.layer)} got {shape_text(before.shape)}, now {shape_text(misfit.tensor.shape)}"
     told = f"what came now parts from what came before at {place(cause.span)}: {code(run.sources.segment(cause.span))}" if cause else ""
     size = run.cause(decision, misfit.gets)

@@ -236,9 +236,8 @@ class Reading:
             return None
         chain = origins(self.sources, written[position].span, first.where)
         decided_at = [o for o in chain if o.form != "name"]
-        if not decided_at or decided_at[-1].kind == "loop":
-            return self._sample() or (Cause(decided_at[-1].span, chain) if decided_at else None)
-        return Cause(decided_at[-1].span, chain)
+        sample = self._sample() if not decided_at or any(o.kind == "loop" for o in chain) else None
+        return sample or (Cause(decided_at[-1].span, chain) if decided_at else None)
 
     def _sample(self) -> Cause | None:
         """What the dataset's `__getitem__` returns, for data that the program's one loader gave and nothing else is known of."""

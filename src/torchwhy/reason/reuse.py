@@ -58,6 +58,9 @@ def reuse(run: Reading) -> Reuse | None:
         return _undetached(run, found, meeting, loop, place, steps)
     if _written_since(run, found) and _before(place, loop):
         return Reuse("outside", place, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps)
+    if found.before.span == run.raised:  # the round before of one loop: it was made then, and stored
+        stored = made.span if "." in _name(meeting) and made.span is not None else place
+        return Reuse("kept", stored, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps)
     return Reuse("losses", _line(found.before, run), found.before, _name(meeting), meeting, loop, steps=steps)
 
 
