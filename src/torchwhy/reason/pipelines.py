@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..model import Failure, Frame, Span
 from .loaders import calls_of
 from .reading import Reading
+from .samples import loader_of
 from .source import SourceFile
 from .structure import last_name
 
@@ -22,6 +23,21 @@ def is_in_data(failure: Failure) -> bool:
         and f.span.function.rpartition(".")[2] in _GIVING
         for f in failure.frames
     )
+
+
+def went_well(run: Reading) -> bool:
+    """Whether the loader had other samples of the dataset before the one that failed."""
+    loader, sample = loader_of(run.evidence, run.failure), next(iter(run.evidence.samples), None)
+    indices = loader.indices or () if loader is not None else ()
+    return bool(loader is not None and loader.batch_number) or sample is not None and sample.index in indices[1:]
+
+
+def whole(run: Reading, span: Span) -> Span:
+    """What an expression takes a part of: `self.data` for `self.data[i]`."""
+    source, node = run.sources.file(span.file), run.sources.node_at(span)
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return source.span(node) if source is not None and node is not None else span
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
 from ...reason import edits
-from ...reason.pipelines import failing_step, flips, is_in_data
+from ...reason.pipelines import failing_step, flips, is_in_data, went_well, whole
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, first_fitting, listed, place, plural, shape_text, tensor_text
@@ -56,7 +56,7 @@ class Transform(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         kind = next(name for name, text in match.groupdict().items() if text is not None)
-        if not is_in_data(run.failure) and kind not in ("stride", "objects", "picture"):
+        if not is_in_data(run.failure) and kind not in ("stride", "picture"):
             return None
         answer: Diagnosis | None = getattr(self, f"_{kind}")(run, match)
         return answer
@@ -75,11 +75,8 @@ class Transform(Family):
         if count == channels:
             return None
         step = failing_step(run)
-        passed = any(
-            (past.inputs[n].shape or ())[-3] == count
-            for past in run.history.earlier_calls(run.op)
-            for n, t in enumerate(run.op.inputs)
-            if t.id == picture.id and n < len(past.inputs) and len(past.inputs[n].shape or ()) >= 3
+        passed = went_well(run) or any(
+            count in (t.shape or ())[:-2] for past in run.history.earlier_calls(run.op) for t in past.inputs if t.rank == picture.rank
         )
         made = run.decided(values, Size(values.shape.index(count) if values.shape else 0))
         built = run.decided(picture, Size(picture.rank - 3))
@@ -172,7 +169,7 @@ class Transform(Family):
 
     def _objects(self, run: Reading, match: re.Match[str]) -> Diagnosis:
         given = next(iter(run.sources.arguments(run.raised)), None)
-        cause = run.expression_origins(given.span, run.calls) if given is not None else None
+        cause = run.expression_origins(whole(run, given.span), run.calls) if given is not None else None
         name = code(given.text) if given is not None else "the array"
         kind = match["objects"].removeprefix("numpy.").rstrip("_")
         why = "rows of different lengths, None or mixed types make it so" if kind == "object" else "text can't be put into a tensor"
@@ -193,7 +190,7 @@ class Transform(Family):
 
     def _tensor(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         wanted = match.groupdict().get("attribute")
-        return self._misplaced(run, f"asks for `.{wanted}`, which pictures have" if wanted else "wants a picture as a tensor", "a tensor")
+        return self._misplaced(run, f"asks for `.{wanted}`" if wanted else "wants a picture as a tensor", "a tensor")
 
     def _misplaced(self, run: Reading, wants: str, got: str) -> Diagnosis | None:
         step = failing_step(run)
