@@ -1,39 +1,66 @@
-"""Recorded runs written by hand: tensors, ops and modules with as little as a question needs."""
+"""Recorded runs made by hand: tensors, ops and layers with as little as a question needs."""
 
 from __future__ import annotations
 
-from torchwhy.model import Argument, Evidence, Items, LoaderFacts, ModuleFacts, OpRecord, Plain, Span, TensorFacts, Value, ValueFacts
+import itertools
+from collections.abc import Mapping, Sequence
+
+from torchwhy.model import Argument, Evidence, Failure, Frame, Items, ModuleFacts, Operand, OpRecord, Plain, Span, TensorFacts, Value
+
+_ids = itertools.count(1)
 
 
-def tensor(number: int, *shape: int, dtype: str = "float32", kind: str = "Tensor", values: ValueFacts | None = None) -> TensorFacts:
-    return TensorFacts(number, shape, dtype, "cpu", kind=kind, storage=number, values=values)
+def tensor(*shape: int, dtype: str = "float32", **facts: object) -> TensorFacts:
+    return TensorFacts(next(_ids), shape, dtype, "cpu", **facts)  # type: ignore[arg-type]
 
 
-def integer(value: int) -> Plain:
-    return Plain("int", str(value), value)
+def plain(value: object) -> Value:
+    """A value as the recorder describes it."""
+    if isinstance(value, (TensorFacts, Plain, Items)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return Items(type(value).__name__, len(value), tuple(map(plain, value)))
+    if isinstance(value, slice):
+        return Plain("slice", ":".join("" if v is None else str(v) for v in (value.start, value.stop)))
+    if value is ...:
+        return Plain("ellipsis", "Ellipsis")
+    return Plain(type(value).__name__, repr(value), value)  # type: ignore[arg-type]
 
 
-def op(index: int, name: str, inputs: tuple[TensorFacts, ...] = (), out: TensorFacts | None = None, line: int = 0, **more: object) -> OpRecord:
-    """An op on the line of `main.py` that has its number, unless told otherwise."""
-    arguments: tuple[Argument, ...] = tuple(Argument("input" if i == 0 else f"other{i}", t) for i, t in enumerate(inputs))
-    given = more.pop("arguments", ())
-    where = (Span("main.py", line or index + 1),)
-    fields = {"where": where, "outputs": (out,) if out is not None else (), **more}
-    return OpRecord(index, name, arguments=(*arguments, *given), **fields)  # type: ignore[arg-type,misc]
+def op(
+    number: int,
+    name: str,
+    outputs: TensorFacts | Sequence[TensorFacts],
+    where: Sequence[Span] = (),
+    module: int | None = None,
+    /,
+    **given: object,
+) -> OpRecord:
+    made = (outputs,) if isinstance(outputs, TensorFacts) else tuple(outputs)
+    arguments = tuple(Argument(key, plain(value)) for key, value in given.items())
+    return OpRecord(number, name, where=tuple(where), module=module, arguments=arguments, outputs=made)
 
 
-def listed(index: int, name: str, inputs: tuple[TensorFacts, ...], out: TensorFacts | None = None, **more: Value) -> OpRecord:
-    """An op that takes a list, such as `cat`."""
-    arguments = (Argument("tensors", Items("list", len(inputs), inputs)), *(Argument(k, v) for k, v in more.items()))
-    return OpRecord(index, name, where=(Span("main.py", index + 1),), arguments=arguments, outputs=(out,) if out is not None else ())
+def layer(
+    id: int, kind: str, fqn: str = "", built: Sequence[Span] = (), parameters: Mapping[str, TensorFacts] = {}, **settings: object
+) -> ModuleFacts:
+    return ModuleFacts(
+        id,
+        fqn or kind.lower(),
+        kind,
+        settings=tuple(Argument(key, plain(value)) for key, value in settings.items()),
+        passed=tuple(settings),
+        signature=tuple(settings),
+        built=tuple(built),
+        parameters=tuple(Argument(key, value) for key, value in parameters.items()),
+    )
 
 
-def linear(number: int, weight: TensorFacts, name: str, line: int) -> ModuleFacts:
-    out, features = weight.shape or (0, 0)
-    settings = (Argument("in_features", integer(features)), Argument("out_features", integer(out)))
-    parameters = (Argument("weight", weight),)
-    return ModuleFacts(number, name, "Linear", "torch.nn.Linear", settings, built=(Span("main.py", line),), parameters=parameters)
-
-
-def run(*ops: OpRecord, modules: tuple[ModuleFacts, ...] = (), loaders: tuple[LoaderFacts, ...] = (), text: str = "") -> Evidence:
-    return Evidence(ops=ops, modules=modules, loaders=loaders, sources=(("main.py", text),) if text else ())
+def failed(
+    failing: OpRecord, files: Mapping[str, str], ops: Sequence[OpRecord] = (), modules: Sequence[ModuleFacts] = (), message: str = ""
+) -> Evidence:
+    """The evidence of a run in which `failing` raised."""
+    frames = tuple(Frame(span) for span in reversed(failing.where))
+    operands = tuple(Operand(a.name, "", a.value) for a in failing.arguments)
+    failure = Failure("RuntimeError", message, frames=frames, op=failing, operands=operands, module=failing.module)
+    return Evidence(failure=failure, ops=(*ops, failing), modules=tuple(modules), sources=tuple(files.items()))
