@@ -1,4 +1,4 @@
-"""Layers that are built with the data as their settings where they should be called: `nn.ReLU(x)`."""
+"""What is no tensor where one is due: a layer built with the data as its settings (`nn.ReLU(x)`), None from a forward without `return`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import ast
 from ..model import Confidence, Fix, Label, Span
 from . import edits
 from .calls import frames_below
+from .holdings import class_of, method_of
+from .members import header, module_named
 from .reading import Reading
 from .told import Told
-from .wording import code, first_fitting, listed
+from .wording import code, first_fitting, listed, place
 
 
 def as_settings(run: Reading) -> Told | None:
@@ -28,6 +30,33 @@ def as_value(run: Reading, kind: str, span: Span | None) -> Told | None:
         return None
     name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
     return _told(run, span) if name == kind else None
+
+
+def nothing_returned(run: Reading, part: Span | None, made: Span | None) -> Told | None:
+    """None reached a layer in the place of a tensor: it was given by the call at `made` of a module whose `forward` has no `return`."""
+    node, source = (run.sources.node_at(made), run.sources.file(made.file)) if made is not None else (None, None)
+    if not isinstance(node, ast.Call) or source is None or part is None:
+        return None
+    module = module_named(run, source.segment(node.func))
+    own = class_of(run.sources, module) if module is not None else None
+    forward = method_of(own[1], "forward") if own is not None else None
+    if (
+        module is None
+        or own is None
+        or forward is None
+        or any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(forward))
+    ):
+        return None
+    at = header(own[0], forward.lineno, "forward")
+    return Told(
+        f"{code(module.kind + '.forward')} returns nothing: {code(run.sources.segment(part))} is None",
+        at,
+        "no `return`",
+        (f"{code(source.segment(node))} at {place(made)} gives None",),
+        (Fix("return the result in `forward`", (), "display-only"),),
+        (Label(at, "no return"), Label(run.raised, "raised here")),
+        Confidence.CERTAIN,
+    )
 
 
 def _told(run: Reading, span: Span) -> Told | None:

@@ -47,11 +47,8 @@ def emptied(run: Reading) -> Emptied:
     made = chain[-1] if chain else None
     place = made.span if made is not None else given.span
     module = _module(run, place)
-    used = (
-        next((u for o in chain if o.form == "name" and (u := _used_before(run, o, place)) is not None), None)
-        if kind in GENERATORS
-        else None
-    )
+    names = [o for o in chain if o.form == "name"] if kind in GENERATORS else []
+    used = next((u for ask in (_used_before, _used_elsewhere) for o in names if (u := ask(run, o, place)) is not None), None)
     if used is not None:
         return Emptied("used-up", given.text, place, used, module, kind=kind)
     if module is None:
@@ -99,6 +96,20 @@ def _used_before(run: Reading, origin: Origin, made: Span) -> Span | None:
         if source is not None and passed is not None and after and before and source.function(node) is source.function(passed):
             user = _user(source, node)
             if user is not None:
+                return source.span(user)
+    return None
+
+
+def _used_elsewhere(run: Reading, origin: Origin, made: Span) -> Span | None:
+    """The same for an attribute (`self.params`): a use of it in another method."""
+    source = run.sources.file(origin.span.file)
+    passed = source.exactly_at(origin.span) if source is not None else None
+    if source is None or not isinstance(passed, ast.Attribute):
+        return None
+    for node in source.nodes:
+        if isinstance(node, ast.Attribute) and dotted(node) == origin.text and isinstance(node.ctx, ast.Load):
+            user = _user(source, node)
+            if user is not None and source.function(node) is not source.function(passed):
                 return source.span(user)
     return None
 

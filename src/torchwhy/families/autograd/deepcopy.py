@@ -111,7 +111,8 @@ class Deepcopy(Family):
         """The one recorded module of the kind that the outermost `deepcopy` was given."""
         frame = next((f for f in run.failure.frames if f.span.function == "deepcopy" and isinstance(f.local("x"), Plain)), None)
         kind = frame.local("x") if frame is not None else None
-        found = [m for m in run.evidence.modules if isinstance(kind, Plain) and m.kind == kind.kind]
+        known = [m for m in run.evidence.modules if isinstance(kind, Plain) and m.kind == kind.kind]
+        found = [m for m in known if m.copied_from is None] or known  # the copy itself has begun to exist
         inner = {child for m in found for _, child in m.children}
         outer = [m for m in found if m.id not in inner]
         return outer[0] if len(outer) == 1 else None

@@ -30,12 +30,12 @@ from difflib import get_close_matches
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Items, Label, ModuleFacts, OpRecord, Span, Value, tensors_in
 from ...reason import edits
-from ...reason.built import as_settings, as_value
+from ...reason.built import as_settings, as_value, nothing_returned
 from ...reason.calls import frames_below
 from ...reason.constructors import misnamed
 from ...reason.holdings import class_of, lineage, method_of
 from ...reason.links import made_at
-from ...reason.members import header, module_named
+from ...reason.members import header
 from ...reason.reading import Reading, named, reading
 from ...reason.signatures import fields
 from ...reason.told import tell
@@ -226,7 +226,7 @@ class ForwardArgs(Family):
         if kind[:1].isupper() and kind != "NoneType":
             return tell(run, self, as_value(run, kind, span))
         if kind == "NoneType":
-            return self._nothing(run, part, span)
+            return tell(run, self, nothing_returned(run, part, span))
         maker = self._maker(run, value)
         is_call = any(f.span.function.endswith("_call_impl") for f in frames_below(run.failure))
         if value is None and is_call:
@@ -255,18 +255,17 @@ class ForwardArgs(Family):
         if holder is not None and holder.built and maker is not None and part is None:
             notes.append(f"{named(run, holder)} passes the whole {kind} on to the next layer")
             span = holder.built[0]
-        statement = run.sources.statement_at(span.file, span.line) if span is not None else None
         return run.diagnosis(
             self,
             headline,
             span or run.raised,
             f"a {kind} from here on",
             notes=notes,
-            fixes=self._unpacking(run, statement, span, part, kind),
+            fixes=self._unpacking(run, span, part, value),
             confidence=Confidence.LIKELY if span is not None else Confidence.POSSIBLE,
         )
 
-    def _value(self, run: Reading, kind: str) -> Value | None:
+    def _value(self, run: Reading, kind: str) -> Items | None:
         """The tuple (list, …) itself: an argument of the failing op, or a local variable of the failing frame."""
         values = [a.value for a in (run.op.arguments if run.op is not None else ())]
         values += [a.value for f in reversed(run.failure.frames[-2:]) for a in f.locals if a.name not in ("args", "kwargs")]
@@ -295,9 +294,17 @@ class ForwardArgs(Family):
                 return module
         return None
 
-    def _unpacking(self, run: Reading, statement: ast.stmt | None, span: Span | None, part: Span | None, kind: str) -> list[Fix]:
+    def _unpacking(self, run: Reading, span: Span | None, part: Span | None, value: Items) -> list[Fix]:
         if part is None:
-            return [Fix(f"put a layer between that gives on one tensor of the {kind}, or call the layers one by one", (), "display-only")]
+            return [
+                Fix(f"put a layer between that gives on one tensor of the {value.kind}, or call the layers one by one", (), "display-only")
+            ]
+        if value.keys:
+            entry = f"[{next((k for k, v in zip(value.keys, value.items) if tensors_in(v)), '')!r}]".replace("'", '"')
+            return [
+                Fix(f"pass one of its entries: {code(run.sources.segment(part) + entry)}", edits.append_method(run.sources, part, entry))
+            ]
+        statement = run.sources.statement_at(span.file, span.line) if span is not None else None
         target = statement.targets[0] if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) else None
         fixes, source = [], run.sources.file(span.file) if span is not None else None
         if isinstance(target, ast.Name) and source is not None:
@@ -306,33 +313,6 @@ class ForwardArgs(Family):
             return [*fixes, Fix("join its parts with `torch.cat`, or pass them as arguments of their own", (), "display-only")]
         text = run.sources.segment(part)
         return [*fixes, Fix(f"pass its first part: {code(text + '[0]')}", edits.append_method(run.sources, part, "[0]"))]
-
-    def _nothing(self, run: Reading, part: Span | None, span: Span | None) -> Diagnosis | None:
-        """None reaches a layer: a `forward` without `return`."""
-        node, source = (run.sources.node_at(span), run.sources.file(span.file)) if span is not None else (None, None)
-        if not isinstance(node, ast.Call) or source is None or part is None:
-            return None
-        from_module = module_named(run, source.segment(node.func))
-        own = class_of(run.sources, from_module) if from_module is not None else None
-        forward = method_of(own[1], "forward") if own is not None else None
-        if (
-            own is None
-            or forward is None
-            or from_module is None
-            or any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(forward))
-        ):
-            return None
-        at = header(own[0], forward.lineno, "forward")
-        return run.diagnosis(
-            self,
-            f"{code(from_module.kind + '.forward')} returns nothing: {code(run.sources.segment(part))} is None",
-            at,
-            "no `return`",
-            trail=[Label(at, "no return"), Label(run.raised, "raised here")],
-            notes=[f"{code(source.segment(node))} gives None"],
-            fixes=[Fix("return the result in `forward`", (), "display-only")],
-            confidence=Confidence.CERTAIN,
-        )
 
     examples = (
         Example(

@@ -36,7 +36,7 @@ from ...reason.holdings import stored_anywhere
 from ...reason.members import paths_of, shown
 from ...reason.optimizers import given, given_origin, group_expression, the_optimizer, torch_frame, twice
 from ...reason.reading import Reading, named, reading
-from ...reason.structure import loop_around
+from ...reason.structure import last_name, loop_around
 from ...reason.told import Told, tell
 from ...reason.wording import code, first_fitting, listed, place, plural, tensor_text
 
@@ -193,9 +193,15 @@ class OptimizerFamily(Family):
     def _no_tensor(self, run: Reading, said: Said) -> Diagnosis:
         kind, (span, text) = said["no_tensor"], given_origin(run)
         node, source = run.sources.node_at(span), run.sources.file(span.file)
-        elements = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
-        generators = [e for e in elements if isinstance(e, ast.Call) and isinstance(e.func, ast.Attribute) and e.func.attr == "parameters"]
-        if generators and source is not None:
+        elements = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node.elt] if isinstance(node, ast.ListComp) else []
+        generators = [e for e in elements if isinstance(e, ast.Call) and last_name(e) == "parameters"]
+        if isinstance(node, ast.ListComp) and generators and source is not None:
+            loops = text[len(source.segment(node.elt)) + 1 :].lstrip().removesuffix("]")
+            what = f"{code(text)} is a list of iterators, not of parameters"
+            fix = Fix(
+                "take the parameters out of each", edits.replace_text(span, f"[p {loops} for p in {source.segment(node.elt)}]"), "safe"
+            )
+        elif generators and source is not None:
             what = f"{code(text)} is a list of {plural(len(generators), 'iterator')}, not of parameters"
             fix = Fix("unpack them", tuple(e for g in generators for e in edits.wrap(run.sources, source.span(g), "*", "")), "safe")
         elif "named_parameters" in text or "state_dict" in text:

@@ -28,7 +28,7 @@ import re
 from typing import Literal
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, Label, ModuleFacts
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, ModuleFacts, TensorFacts
 from ...reason import edits
 from ...reason.emptied import emptied
 from ...reason.holdings import Stored, stores_of
@@ -114,7 +114,7 @@ class Unregistered(Family):
                 continue
             old, new = getattr(tensor, what), getattr(others[0], what)
             root = self._root(run, loose.owner)
-            if not any(getattr(t, what) == new for t in state_of(run, root).values()):
+            if not self._was_converted(run, [t for t in state_of(run, root).values() if getattr(t, what) == new], what):
                 continue
             called = f"self.{loose.name}" if loose.module is None else f"{loose.owner.fqn}.{loose.name}"
             kind = "a plain tensor" if loose.tensor is not None and not loose.in_container else f"in a plain {self._container(run, loose)}"
@@ -134,6 +134,10 @@ class Unregistered(Family):
                 ],
             )
         return None
+
+    def _was_converted(self, run: Reading, registered: list[TensorFacts], what: Literal["dtype", "device"]) -> bool:
+        """Whether what is registered came to its dtype or device by `.to(...)`; where the record begins too late, it may have."""
+        return any(run.decided(t, what).how == "setter" for t in registered) or bool(registered) and run.evidence.recording.dropped > 0
 
     def _root(self, run: Reading, module: ModuleFacts) -> ModuleFacts:
         while (parent := run.history.parents.get(module.id)) is not None:
