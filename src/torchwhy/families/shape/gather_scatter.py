@@ -49,7 +49,9 @@ class GatherScatter(Family):
             r"( apart from dimension (?P<dim>\d+))?"
         ),
         Trigger(r"index (?P<value>-?\d+) is out of bounds for dimension (?P<dim>\d+) with size (?P<size>\d+)"),
-        Trigger(r"Invalid index in (gather|scatter)|(index|source)_?(add|copy)?_?\(\): .*(same|dimension|size|elements)"),
+        Trigger(
+            r"Invalid index in (gather|scatter)|index_(add|copy|fill|reduce)_?\(\): (?!.*same d(type|evice)).*([Dd]imension|size|elements)"
+        ),
         Trigger(r"index out of range in self"),
     )
     rank = 1
@@ -141,7 +143,9 @@ class GatherScatter(Family):
         if not sides and source is not None and index.rank == 1 and source.rank > dim and (source.shape or ())[dim] != index.numel:
             sides = [(name, index, 0), (run.name("src", "source"), source, dim)]
         if not sides:
-            return None
+            told = [tensor_account(run, t, n) for n, t in run.tensors]
+            fix = Fix(f"give the index the shape that {op.name} asks for")
+            return run.diagnosis(self, headline, run.span_of("index") or run.raised, "the index", notes=told, fixes=[fix])
         found = conflict(run, [(n, t, d) for n, t, d in sides if d is not None])
         fixes = [Fix(f"give {code(sides[0][0])} and {code(sides[1][0])} the same sizes apart from dimension {dim}")]
         return run.diagnosis(

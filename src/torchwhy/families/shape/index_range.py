@@ -63,6 +63,8 @@ class IndexRange(Family):
             op.name.startswith(("gather", "scatter", "embedding", "cross_entropy", "nll_loss", "index_add", "index_copy"))
         ):
             return None
+        if op is None and run.failure.frames and run.failure.frames[-1].span.file.replace("\\", "/").endswith("nn/modules/container.py"):
+            return None  # a list of modules, no tensor
         x = op.inputs[0] if op is not None and op.inputs else None
         if "imension out of range" in text:
             return self._dimension(run, op, x, int(groups["got"]))

@@ -67,7 +67,7 @@ class LossTarget(Family):
             return self._weight(run, x)
         if "_lengths" in text:
             return self._lengths(run, x, match["lengths"], int(match["value"]), int(match["most"]))
-        if y.shape and x.shape[0] != y.shape[0] and x.rank > 1:
+        if y.shape and x.shape[0] != y.shape[0] and x.rank > 1 and (x.shape[1:] == y.shape[1:] or "size mismatch" in text):
             return None
         return self._shapes(run, x, y)
 
@@ -89,6 +89,7 @@ class LossTarget(Family):
             position_told(run, found, name) if found is not None else "",
             f"{code(preds)} is {shape_text(x.shape)}: {classes} classes, targets 0 to {classes - 1}; {code(name)} has {low} to {high}",
             size_account(run, x, dim),
+            f"the loss is {named(run, run.layer)} ({run.layer.kind})" if run.layer is not None else "",
             maker_told(run, found or y, name),
             beyond_told(found) if found is not None else "",
         ]
@@ -227,9 +228,8 @@ class LossTarget(Family):
             f"targets {shape_text(b)} for predictions {shape_text(a)}, the loss takes {shape_text(wanted)}",
             f"targets {shape_text(b)} for predictions {shape_text(a)}",
         )
-        notes = [
-            f"{tensor_account(run, x, preds)}, {tensor_account(run, y, name)}; {run.op.name} takes targets {shape_text(wanted)} for it"
-        ]
+        loss = f"{named(run, run.layer)} ({run.layer.kind})" if run.layer is not None else code(run.op.name)
+        notes = [f"{tensor_account(run, x, preds)}, {tensor_account(run, y, name)}; {loss} takes targets {shape_text(wanted)} for it"]
         step = self._step(a, b, wanted, same)
         if step is not None:
             which, text, why = step
