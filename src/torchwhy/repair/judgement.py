@@ -49,7 +49,9 @@ def why_not_reproduced(outcome: Outcome) -> str:
 
 def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verification:
     """The verdict on one fix. `old` and `new` are the texts of the file in which the unpatched program raised."""
-    if outcome.end == "stopped" or (outcome.end == "timed-out" and outcome.steps > unpatched.steps):
+    if outcome.end == "stopped" or (
+        outcome.end == "timed-out" and outcome.steps > unpatched.steps and not difference(outcome, unpatched, unpatched.steps)
+    ):
         return Verification("gone", "run", "the step ran to its end with it (forward, backward, optimizer)")
     if outcome.end == "timed-out":
         return Verification("timed-out", "run", "its run took too long")

@@ -9,14 +9,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..model import Diagnosis, Failure, Fix, Report, Verification
+from ..reason.diffs import diff
+from ..reason.source import Sources
 from ..replay.trial import Outcome, Trial
 from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, judge, why_not_reproduced
+from .numbers import numbers
+from .search import guesses, probes, solutions
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
 _MOST = 6
 _DEEPEST = 3
+_MOST_GUESSES = 12
+_MOST_PROBES = 16
+_MOST_FOUND = 2
 _GRACE = 2.0
 
 
@@ -37,7 +44,7 @@ def prove(report: Report, run: Run, diagnose: Diagnose, budget: Budget = Budget(
         for f, fix in enumerate(diagnosis.fixes)
         if (made := candidate(fix, report.evidence)) is not None
     }
-    if failure is None or not wanted:
+    if failure is None or not report.diagnoses:
         return report
     proof = _Proof(report, failure, run, diagnose, budget, time.monotonic() + budget.whole)
     return proof.made(dict(list(wanted.items())[:_MOST]))
@@ -81,14 +88,51 @@ class _Proof:
         diagnoses = []
         for d, diagnosis in enumerate(self.report.diagnoses):
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
-            more = [] if d or any(p.holds and not p.fix.hides for p in own.values()) else self._deeper(list(own.values()), unpatched)
+            more = [] if d or any(p.holds and not p.fix.hides for p in own.values()) else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
             diagnoses.append(_with(diagnosis, ranked([*own.values(), *more], rest, unpatched)))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
+    def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
+        """Where nothing that was proposed holds: fixes in sequence, then candidates by search."""
+        return self._deeper(tried, unpatched) or (self._searched(unpatched) if self._has_time() else [])
+
+    def _searched(self, unpatched: Outcome) -> list[_Proven]:
+        """First guesses, and numbers moved a little; then the values that follow from what moved."""
+        evidence, diagnosis = self.report.evidence, self.report.diagnoses[0]
+        found = list(numbers(diagnosis, self.failure, Sources(evidence)))
+        moves = probes(found)[:_MOST_PROBES]
+        moved = [Fix("", number.becomes(value)) for number, value in moves]
+        tried = self._tried(self._ready([*guesses(diagnosis, evidence, found, _MOST_GUESSES), *moved]), unpatched)
+        held = [p for p in tried if p.fix.title and self._holds_on(p, unpatched)]
+        if not held and self._has_time():
+            seen = {p.fix.edits: p.outcome.message for p in tried if p.fix.verification.outcome == "same"}
+            solved = [
+                fix
+                for (number, value), move in zip(moves, moved)
+                if move.edits in seen
+                for fix in solutions(number, value, unpatched.message, seen[move.edits])
+            ]
+            more = self._tried(self._ready(solved)[:_MOST_GUESSES], unpatched)
+            tried, held = [*tried, *more], [p for p in more if self._holds_on(p, unpatched)]
+        said = f"found by trial: {len(tried)} changes were run"
+        return [replace(p, fix=replace(p.fix, changes=said, diff=diff(p.fix.edits, Sources(evidence)))) for p in held[:_MOST_FOUND]]
+
+    def _ready(self, fixes: Sequence[Fix]) -> list[Candidate]:
+        return [made for fix in fixes if (made := candidate(fix, self.report.evidence)) is not None]
+
+    def _holds_on(self, proven: _Proven, unpatched: Outcome) -> bool:
+        if difference(proven.outcome, unpatched, unpatched.steps):
+            return False
+        return proven.holds and (proven.outcome.steps > unpatched.steps or not self.report.evidence.optimizers)
+
     def _tried(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
         left = self._left()
         outcomes = self.run([c.trial(left, unpatched.steps, _GRACE) for c in candidates], _at_once())
+        for n, outcome in enumerate(outcomes):
+            if outcome.end == "stopped" and difference(outcome, unpatched, unpatched.steps) and self._has_time():
+                # other steps than before came first, so their number does not tell where the failure was
+                outcomes[n] = self.run([replace(candidates[n].trial(self._left(), 0, 0.0), past=None)], 1)[0]
         return [_Proven(c, o, self._judged(c, o, unpatched)) for c, o in zip(candidates, outcomes)]
 
     def _judged(self, tried: Candidate, outcome: Outcome, unpatched: Outcome) -> Fix:
