@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..model import Failure, Frame, Items, LoaderFacts, Span, TensorFacts
 from . import edits
 from .origins import origins
-from .provenance import Size
+from .provenance import Decision, Size
 from .reading import Cause, Reading
 from .samples import (
     Clash,
@@ -117,15 +117,21 @@ class Batch:
         """What decided that sizes differ: that no function pads them where they vary by nature, else the line that made the odd one so."""
         if self.is_own:
             return Cause(self.run.raised), "pads nothing: the sizes differ"
+        text = f"{shape_text(self.shape(clash.odd))} in {self.sample(clash.odd)}"
+        odd, usual = (self.decision(part, clash) for part in (clash.odd, clash.usual))
+        if odd is not None and odd.op is not None and usual is not None and usual.op is not None:
+            apart = odd.op.span is not None and usual.op.span is not None and odd.op.span.line != usual.op.span.line
+            if apart or odd.how == "op" and odd.op.name in _RESIZING and not self.is_ragged(clash):
+                dim = self.differing(clash)[0]
+                return self.run.cause(odd, self.shape(clash.odd)[dim]), text
         if self.is_ragged(clash) and self.loader is not None:
             return self.loader_cause(), "no collate_fn: default_collate stacks"
-        odd, dim = clash.odd.value, self.differing(clash)
-        text = f"{shape_text(self.shape(clash.odd))} in {self.sample(clash.odd)}"
-        if isinstance(odd, TensorFacts) and dim:
-            decision = self.run.decided(odd, Size(dim[0]))
-            if decision.how == "op" and decision.op is not None and decision.op.name in _RESIZING:
-                return self.run.cause(decision, self.shape(clash.odd)[dim[0]]), text
         return self.cause(clash.odd, clash.path), text
+
+    def decision(self, part: Part, clash: Clash) -> Decision | None:
+        """What decided the size in which the parts differ."""
+        dims = self.differing(clash)
+        return self.run.decided(part.value, Size(dims[0])) if dims and isinstance(part.value, TensorFacts) else None
 
     def differing(self, clash: Clash) -> tuple[int, ...]:
         """The dimensions in which the two parts differ; none where their number differs."""
