@@ -115,7 +115,9 @@ def _told_replay(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
     if evidence.failure is not None and evidence.failure.worker is not None:
         note = f"replayed: what worker {evidence.failure.worker} raised came as text, so its batch was fetched again in a child process"
         return replace(diagnosis, notes=(*diagnosis.notes, note))
-    note = f"replayed: the recorder had stepped aside (step {evidence.recording.steps}), so the failing piece was run again in a child process"
+    note = (
+        f"replayed: the recorder had stepped aside (step {evidence.recording.steps}), so the failing piece was run again in a child process"
+    )
     return replace(diagnosis, notes=(*diagnosis.notes, note))
 
 

@@ -12,7 +12,6 @@ import tokenize
 from dataclasses import dataclass
 from types import CodeType, ModuleType, TracebackType
 
-
 _launcher: list[ModuleType] = []
 """The module that started us. The interpreter borrows its names after a failure, so it must not go away."""
 

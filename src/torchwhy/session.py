@@ -159,7 +159,7 @@ class Session:
 
     def _proven(self, report: Report) -> Report:
         """The report with its fixes run, where that was asked for and can be done safely."""
-        if not self.options.verify or not any(fix.edits for diagnosis in report.diagnoses for fix in diagnosis.fixes):
+        if not self.options.verify or not report.diagnoses:
             return report
         began = time.perf_counter()
         with self._guard("the fixes could not be run"):

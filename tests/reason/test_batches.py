@@ -38,6 +38,12 @@ def test_the_last_batch_of_a_loader() -> None:
 def test_what_was_kept_from_the_batch_before() -> None:
     old, state, new, hidden = tensor(1, 16, 9), tensor(2, 16, 9), tensor(3, 4, 9), tensor(4, 16, 9)
     stored = op(2, "detach", (old,), state)
-    ops = (listed(0, "stack", (), old), op(1, "batch", (old,)), stored, op(3, "batch", (new,)), op(4, "linear", (state, tensor(9, 9, 9)), hidden))
+    ops = (
+        listed(0, "stack", (), old),
+        op(1, "batch", (old,)),
+        stored,
+        op(3, "batch", (new,)),
+        op(4, "linear", (state, tensor(9, 9, 9)), hidden),
+    )
     evidence = run(*ops)
     assert kept_from_before(evidence, decided(evidence, hidden, Size(0))) == stored

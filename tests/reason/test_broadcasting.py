@@ -9,7 +9,14 @@ from torchwhy.reason.broadcasting import clash, lost_rank, misplaced, placements
 
 @pytest.mark.parametrize(
     ("left", "right", "dim"),
-    [((2, 3), (2, 4), -1), ((5,), (5, 3, 16, 16), -1), ((4, 1), (3, 7), -2), ((4, 1), (4, 7), None), ((3,), (2, 3), None), ((), (2,), None)],
+    [
+        ((2, 3), (2, 4), -1),
+        ((5,), (5, 3, 16, 16), -1),
+        ((4, 1), (3, 7), -2),
+        ((4, 1), (4, 7), None),
+        ((3,), (2, 3), None),
+        ((), (2,), None),
+    ],
 )
 def test_where_shapes_clash(left: tuple[int, ...], right: tuple[int, ...], dim: int | None) -> None:
     found = clash([("a", tensor(1, *left)), ("b", tensor(2, *right))])

@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 from texts import program, span
 
-from torchwhy.model import Evidence, Failure, OpRecord, Plain
-from torchwhy.model import Argument, Items, TensorFacts
-from torchwhy.reason.regroup import Element, doubtful, elements, fitting, nearest_divisor
+from torchwhy.model import Argument, Evidence, Failure, Items, OpRecord, Plain, TensorFacts
 from torchwhy.reason.reading import reading
+from torchwhy.reason.regroup import Element, doubtful, elements, fitting, nearest_divisor
 
 
 def free(*sizes: int) -> tuple[Element, ...]:
@@ -15,7 +14,12 @@ def free(*sizes: int) -> tuple[Element, ...]:
 
 @pytest.mark.parametrize(
     ("source", "shape", "wrong"),
-    [((4, 3, 28, 28), (4, 1, 784), 1), ((8, 16, 5, 5), (-1, 256), 1), ((2, 7, 100), (2, 7, 3, 33), None), ((3, 6272), (-1, 128, 8, 8), None)],
+    [
+        ((4, 3, 28, 28), (4, 1, 784), 1),
+        ((8, 16, 5, 5), (-1, 256), 1),
+        ((2, 7, 100), (2, 7, 3, 33), None),
+        ((3, 6272), (-1, 128, 8, 8), None),
+    ],
 )
 def test_the_size_that_can_not_be_right(source: tuple[int, ...], shape: tuple[int, ...], wrong: int | None) -> None:
     found = doubtful(source, shape, free(*shape))

@@ -1,4 +1,5 @@
 """The traceback as plain frames."""
+
 from __future__ import annotations
 
 import linecache

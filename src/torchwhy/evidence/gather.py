@@ -1,4 +1,5 @@
 """The evidence of one failure, gathered once while the frames and the graph are still alive."""
+
 from __future__ import annotations
 
 import platform
@@ -62,7 +63,7 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
     spans: list[Span] = [span for op in ops for span in op.where]
     spans += [span for module in modules for span in (*module.built, *((module.defined,) if module.defined else ()))]
     spans += [frame.span for f in _failures(failure) for frame in f.frames]
-    spans += [span for thing in (*loaders, *optimizers) for span in thing.built]
+    spans += [span for loader in loaders for span in loader.built] + [span for optimizer in optimizers for span in optimizer.built]
     spans += spans_of(samples, loaders)
     return Evidence(
         failure=failure,

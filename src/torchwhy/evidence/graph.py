@@ -2,6 +2,7 @@
 
 Reads `torch/autograd/graph.py`'s Node interface: `next_functions`, `_sequence_nr`, `_saved_*` (checks the version) and `_raw_saved_*` (doesn't).
 """
+
 from __future__ import annotations
 
 import re
@@ -67,7 +68,7 @@ def _node(node: Any, depth: int, numbers: dict[Any, int], runs: list[tuple[int, 
 
 
 def _shapes(node: Any) -> list[tuple[int, ...] | None]:
-    found = []
+    found: list[tuple[int, ...] | None] = []
     for metadata in getattr(node, "_input_metadata", None) or ():
         try:
             found.append(tuple(int(s) for s in metadata.shape))
@@ -77,7 +78,7 @@ def _shapes(node: Any) -> list[tuple[int, ...] | None]:
 
 
 @lru_cache(maxsize=4096)
-def _saved_names(kind: type) -> tuple[tuple[str, str], ...]:
+def _saved_names(kind: Any) -> tuple[tuple[str, str], ...]:
     """What nodes of a kind save, and the attribute that reads it with its version check (custom Functions have but one)."""
     names = dir(kind)
     bare = [name.removeprefix("_raw_saved_") for name in names if name.startswith("_raw_saved_")]

@@ -1,4 +1,5 @@
 """The user's own names for live things: variables of the frames, attributes of the objects in them, paths of modules."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -96,6 +97,10 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
     elif type(value) in (list, tuple):
         yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:64]) if isinstance(item, torch.Tensor))
     elif type(value) is dict:
-        yield from ((f"{name}[{key!r}]", item) for key, item in list(value.items())[:64] if isinstance(item, torch.Tensor) and isinstance(key, (str, int)))
+        yield from (
+            (f"{name}[{key!r}]", item)
+            for key, item in list(value.items())[:64]
+            if isinstance(item, torch.Tensor) and isinstance(key, (str, int))
+        )
     else:
         yield from ((f"{name}.{key}", item) for key, item in list(_attributes(value).items()) if isinstance(item, torch.Tensor))

@@ -11,6 +11,7 @@ from .accounts import size_account, tensor_account
 from .batches import lost_batch, took_rows_for_time
 from .blame import Blame, Side, blame, side
 from .layers import same_padding
+from .partings import parted
 from .provenance import Decision, Size, decided, path
 from .reading import Cause, Reading, named
 from .shapes import Carried, source_of_size
@@ -46,7 +47,7 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
     if to_blame is not None and blamed.reason not in ("news", "odd"):
         blamed = Blame(sides[to_blame], tuple(s for n, s in enumerate(sides) if n != to_blame), "written")
     cause = cause_of(run, blamed)
-    notes = [told(run, one) for one in (blamed.side, *blamed.others)]
+    notes = [*_news(run, blamed), *(told(run, one) for one in (blamed.side, *blamed.others))]
     what = Size(operands[sides.index(blamed.side)][2] % max(1, blamed.side.tensor.rank))
     return Conflict(blamed, cause, because(blamed.side, cause), run.trail(blamed.side.tensor, what), tuple(dict.fromkeys(notes)))
 
@@ -58,12 +59,21 @@ def cause_of(run: Reading, blamed: Blame) -> Cause:
     its arguments are right elsewhere.
     """
     decision = blamed.side.decision
+    if blamed.reason == "news" and (earlier := run.earlier_input(blamed.side.tensor)) is not None:
+        return parted(run, blamed.side.tensor, earlier) or run.cause(decision, blamed.side.value)
     if blamed.reason == "branch" and decision.how == "module" and decision.module is not None and decision.module.built:
         here = decision.module.built[0]
         sizes = {m.number(decision.setting) for m in run.evidence.modules if m.built and m.built[0] == here}
         if len(sizes) > 1:
             return Cause(here)
     return run.cause(decision, blamed.side.value)
+
+
+def _news(run: Reading, blamed: Blame) -> tuple[str, ...]:
+    earlier = run.earlier_input(blamed.side.tensor) if blamed.reason == "news" else None
+    if earlier is None:
+        return ()
+    return (f"in earlier calls {code(blamed.side.name)} was {shape_text(earlier.shape)}, now {shape_text(blamed.side.tensor.shape)}",)
 
 
 def because(one: Side, cause: Cause) -> str:

@@ -13,7 +13,7 @@ from .origins import argument
 from .reading import Cause, Reading
 from .source import SourceFile
 from .structure import last_name
-from .told import Told
+from .told import Told, text_at
 from .wording import code, first_fitting, place, plural
 
 _FILE = "torch/utils/checkpoint.py"
@@ -73,7 +73,7 @@ def _reentrant(run: Reading, call: Span | None) -> Told:
         first_fitting(f"`checkpoint` with use_reentrant=True {what}", "`checkpoint` with use_reentrant=True can't do this"),
         cause or call,
         "use_reentrant=True",
-        (f"{code(run.sources.segment(run.raised))} at {place(run.raised)} needs the variant without reentrance",),
+        (f"{code(text_at(run, run.raised))} at {place(run.raised)} needs the variant without reentrance",),
         (Fix("use the variant without reentrance: `use_reentrant=False`", fix, "safe"),),
         confidence=Confidence.CERTAIN,
     )

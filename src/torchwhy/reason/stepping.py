@@ -12,7 +12,7 @@ from .optimizers import built_with, group_sizes, the_optimizer, torch_frame
 from .origins import argument_origins
 from .reading import Cause, Reading, named
 from .structure import loop_around
-from .told import Told
+from .told import Told, text_at
 from .wording import code, first_fitting, listed, place, plural
 
 _NOUNS = {"closure": "a closure that computes the loss", "metrics": "the value that it watches"}
@@ -83,7 +83,7 @@ def state_of_another(run: Reading) -> Told | None:
         f"the optimizer's state has other shapes than its parameters{detail}",
         near[-1] if near else loads[-1] if len(loads) == 1 else None,
         "loads another state",
-        (f"{code(run.sources.segment(run.raised))} adds a gradient to a running average of another shape",),
+        (f"{code(text_at(run, run.raised))} adds a gradient to a running average of another shape",),
         (Fix("don't load the state saved for other parameters: start with a new optimizer", (), "display-only"),),
     )
 

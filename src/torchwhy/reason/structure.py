@@ -131,7 +131,12 @@ def name_span(source: SourceFile, node: Function | ast.ClassDef) -> Span:
 
 def calls_of(sources: Sources, name: str) -> tuple[Span, ...]:
     """Every call in the program of a function or method with this name."""
-    return tuple(source.span(node) for source in sources.files() for node in source.nodes if isinstance(node, ast.Call) and last_name(node.func) == name)
+    return tuple(
+        source.span(node)
+        for source in sources.files()
+        for node in source.nodes
+        if isinstance(node, ast.Call) and last_name(node.func) == name
+    )
 
 
 def length_return(sources: Sources, defined: Span, name: str) -> Span | None:

@@ -29,3 +29,9 @@ def tell(run: Reading, family: Family, told: Told | None) -> Diagnosis | None:
     return run.diagnosis(
         family, told.headline, told.cause, told.because, trail=told.trail, notes=told.notes, fixes=told.fixes, confidence=told.confidence
     )
+
+
+def text_at(run: Reading, span: Span) -> str:
+    """What stands at a place: from the source, else the line that the traceback shows."""
+    text = run.sources.segment(span)
+    return text or next((f.code for f in reversed(run.failure.frames) if (f.span.file, f.span.line) == (span.file, span.line)), "")

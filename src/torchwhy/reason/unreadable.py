@@ -29,9 +29,14 @@ _FIRST = {
 }
 
 
+def _called(run: Reading) -> str:
+    name = file_name(run)
+    return code(name) if name else "the file"
+
+
 def unreadable(run: Reading, load: Span) -> Told:
     """The reading of a file that is no checkpoint, or only a part of one."""
-    message, name = run.failure.message, code(file_name(run) or "the file")
+    message, name = run.failure.message, _called(run)
     key, operand = re.search(r"invalid load key, '(.)'", message), re.search(r"Unsupported operand (\d+)", message)
     first = key[1] if key is not None else chr(int(operand[1])) if operand is not None else ""
     if run.failure.error_type == "EOFError" or "Ran out of input" in message:
@@ -58,7 +63,7 @@ def unreadable(run: Reading, load: Span) -> Told:
 
 def without_class(run: Reading, load: Span, kind: str, module: str) -> Told:
     """A whole model was saved, and its class is not where it was."""
-    name, what = code(file_name(run) or "the file"), f"the class {code(kind)}" if kind else f"the module {code(module)}"
+    name, what = _called(run), f"the class {code(kind)}" if kind else f"the module {code(module)}"
     fix = f"make {code(kind or module)} importable as it was, or save `model.state_dict()` and load that into a new model"
     return Told(
         first_fitting(f"{name} holds a whole model: it needs {what}, which is not here", f"a whole model was saved: it needs {what}"),

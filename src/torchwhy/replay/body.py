@@ -113,10 +113,11 @@ def _innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.W
         node = waiting.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             continue
-        if isinstance(node, (ast.For, ast.While)) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
-            if found is None or node.lineno > found.lineno:
-                found = node
         waiting.extend(ast.iter_child_nodes(node))
+        if not isinstance(node, (ast.For, ast.While)) or not node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
+            continue
+        if found is None or node.lineno > found.lineno:
+            found = node
     return found
 
 

@@ -11,7 +11,39 @@ import sys
 from typing import Any
 
 _FORBIDDEN = frozenset(
-    ["os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "os.kill", "os.killpg", "os.putenv", "shutil.rmtree", "shutil.move", "shutil.copyfile", "subprocess.Popen", "socket.connect", "socket.bind", "socket.sendto", "urllib.Request", "ftplib.connect", "smtplib.connect", "webbrowser.open", "pty.spawn", "sqlite3.connect"]
+    [
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "os.chmod",
+        "os.chown",
+        "os.utime",
+        "os.fork",
+        "os.forkpty",
+        "os.exec",
+        "os.posix_spawn",
+        "os.system",
+        "os.kill",
+        "os.killpg",
+        "os.putenv",
+        "shutil.rmtree",
+        "shutil.move",
+        "shutil.copyfile",
+        "subprocess.Popen",
+        "socket.connect",
+        "socket.bind",
+        "socket.sendto",
+        "urllib.Request",
+        "ftplib.connect",
+        "smtplib.connect",
+        "webbrowser.open",
+        "pty.spawn",
+        "sqlite3.connect",
+    ]
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -33,6 +33,7 @@ from ...reason.edits import add_decorator, insert_after, replace_text
 from ...reason.functions import CustomFunction, custom_function
 from ...reason.links import made_at
 from ...reason.reading import Reading, reading
+from ...reason.told import text_at
 from ...reason.wording import code, first_fitting, listed, place, plural
 
 Said = dict[str, str]
@@ -182,7 +183,7 @@ class CustomAutogradFunction(Family):
             function.header("forward") if methods else run.raised,
             "not static" if methods else "no `.apply`",
             notes=[
-                f"{code(run.sources.segment(run.raised))} at {place(run.raised)} calls {code(function.name)} as an object",
+                f"{code(text_at(run, run.raised))} at {place(run.raised)} calls {code(function.name)} as an object",
                 *[f"{code(m.name)} at {place(function.header(m.name))} is no `@staticmethod` with `ctx` first" for m in methods],
             ],
             fixes=[
@@ -231,7 +232,7 @@ class CustomAutogradFunction(Family):
             notes=[
                 f"`forward` returns {plural(len(outputs), 'output')}, so `backward` gets {count}"
                 if of_backward
-                else f"{code(run.sources.segment(run.raised))}; `forward` at {place(function.header('forward'))} takes "
+                else f"{code(text_at(run, run.raised))}; `forward` at {place(function.header('forward'))} takes "
                 + f"{listed([code(n) for n in function.inputs]) or 'nothing'} after `ctx`"
             ],
             fixes=[Fix(f"let `backward` take {count}" if of_backward else "pass what `forward` takes after `ctx`", (), "display-only")],
@@ -251,7 +252,7 @@ class CustomAutogradFunction(Family):
     def _unpacked(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:
         saved = function.saves[0] if len(function.saves) == 1 else None
         count, at = len(saved.args) if saved is not None else 0, function.source.span(saved) if saved is not None else None
-        line = run.sources.line_text(run.raised.file, run.raised.line).strip()
+        line = text_at(run, run.raised)
         return run.diagnosis(
             self,
             f"{code(function.name + '.backward')} takes other tensors than `forward` saved: {count}",

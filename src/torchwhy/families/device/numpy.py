@@ -26,6 +26,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason import edits
 from ...reason.origins import origins
+from ...reason.provenance import Property
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, listed, place, tensor_text
 
@@ -50,6 +51,7 @@ class Numpy(Family):
             return self._from_array(run, groups)
         tensor = run.tensor("input", "self")
         name = run.name("input") if tensor is not None else ""
+        decided: Property
         what, method, decided = (
             (f"is on {groups['device']}", ".cpu()", "device")
             if "device" in groups
@@ -64,7 +66,7 @@ class Numpy(Family):
                 run.raised,
                 fixes=[Fix(f"call `{method}` before `.numpy()`", (), "display-only")],
             )
-        decision = run.decided(tensor, decided)  # type: ignore[arg-type]
+        decision = run.decided(tensor, decided)
         notes = [f"{code(name)} is {tensor_text(tensor)}; NumPy holds dense arrays in the CPU's memory and has no bfloat16"]
         if decision.span is not None:
             notes.append(f"it {what} since {place(decision.span)}")
@@ -80,7 +82,7 @@ class Numpy(Family):
             run.raised,
             "NumPy is asked for here",
             trail=run.trail(tensor, decided),
-            notes=notes,  # type: ignore[arg-type]
+            notes=notes,
             fixes=[Fix(f"call `{method}` first", edit, "safe") if edit else Fix("make the tensor on a real device", (), "display-only")],
             confidence=Confidence.CERTAIN,
         )

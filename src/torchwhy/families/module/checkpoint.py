@@ -38,7 +38,7 @@ from ...reason.members import shown
 from ...reason.origins import argument
 from ...reason.reading import Reading, reading
 from ...reason.saved import failing_load, file_name, load_call, loading, save_calls, saved_object
-from ...reason.told import tell
+from ...reason.told import tell, text_at
 from ...reason.unreadable import unreadable, without_class
 from ...reason.wording import code, first_fitting, listed, place
 
@@ -131,7 +131,7 @@ class Checkpoint(Family):
     def _weights_only(self, run: Reading, said: Said, load: Span) -> Diagnosis:
         found = re.search(r"GLOBAL ([\w.]+)|class[: ]+`?([\w.]+)`?|globals\(\[([\w.]+)\]\)", run.failure.message)
         kind = next((g for g in found.groups() if g), "") if found is not None else ""
-        name = code(file_name(run) or "the file")
+        name = code(file) if (file := file_name(run)) else "the file"
         if "archive" in said:
             headline = f"{name} is a TorchScript archive: `torch.load` takes no weights from it"
         else:
@@ -141,7 +141,7 @@ class Checkpoint(Family):
                 else f"{name} holds more than weights, and is read weights only"
             )
         saves = save_calls(run, load)
-        call = f"{code(run.sources.segment(load))} at {place(load)}" if load.line else "`torch.load`"
+        call = f"{code(text_at(run, load))} at {place(load)}" if load.line else "`torch.load`"
         notes = [f"{call} has weights_only=True, the default since torch 2.6"]
         what = saved_object(run, saves[0]) if len(saves) == 1 else None
         if what is not None:
@@ -227,7 +227,7 @@ class Checkpoint(Family):
         load = load_call(run, found.state.span)
         notes = [f"its keys are {shown(found.unexpected, 6)}", f"{code(found.model)} has {shown(found.missing, 2)}"]
         if load is not None:
-            notes.append(f"it was read at {place(load)}: {code(run.sources.segment(load))}")
+            notes.append(f"it was read at {place(load)}: {code(text_at(run, load))}")
         return run.diagnosis(
             self,
             headline,
@@ -263,7 +263,7 @@ class Checkpoint(Family):
             "gives weights, no model",
             trail=[Label(load, "gives a state"), Label(run.raised, "raised here")],
             notes=[
-                f"{code(run.sources.segment(load))} gives what was saved"
+                f"{code(text_at(run, load))} gives what was saved"
                 + (f" at {place(saves[0])}: {code(what.text)}" if what is not None else "")
             ],
             fixes=[Fix(f"build the model, then {code(f'model.load_state_dict({name})')}", (), "display-only")],

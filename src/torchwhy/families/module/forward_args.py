@@ -38,7 +38,7 @@ from ...reason.links import made_at
 from ...reason.members import header
 from ...reason.reading import Reading, named, reading
 from ...reason.signatures import fields
-from ...reason.told import tell
+from ...reason.told import tell, text_at
 from ...reason.wording import code, first_fitting, listed, place, plural, value_text
 
 _MODULE = "torch/nn/modules/module.py"
@@ -83,7 +83,7 @@ class ForwardArgs(Family):
         module = self._called(run, said.get("cls", ""))
         name = named(run, module) if module is not None else code(said.get("cls", "the module"))
         takes = self._signature(run, module)
-        shown_call = code(run.sources.segment(run.raised))
+        shown_call = code(text_at(run, run.raised))
         if "missing" in said:
             told = f"{name} is called without {said['missing'].replace(chr(39), '`')}"
         elif "unexpected" in said:
@@ -165,7 +165,7 @@ class ForwardArgs(Family):
                 run.raised,
                 "can't be called",
                 notes=[
-                    f"{code(run.sources.segment(run.raised))} calls it",
+                    f"{code(text_at(run, run.raised))} calls it",
                     f"built at {place(module.built[0])}" if module is not None and module.built else "",
                 ],
                 fixes=[Fix("call its layers one by one in a loop, or use `nn.Sequential`", (), "display-only")],
@@ -173,10 +173,10 @@ class ForwardArgs(Family):
             )
         headline = f"{code(kind)} has no `forward`"
         if own is None:
-            return run.diagnosis(self, headline, None, notes=[f"{code(run.sources.segment(run.raised))} calls it"])
+            return run.diagnosis(self, headline, None, notes=[f"{code(text_at(run, run.raised))} calls it"])
         source, cls = own
         wrong = misnamed(run, source, cls, "forward")
-        notes = [f"{code(run.sources.segment(run.raised))} at {place(run.raised)} calls {name}"]
+        notes = [f"{code(text_at(run, run.raised))} at {place(run.raised)} calls {name}"]
         if wrong is not None:
             notes.append(f"{code(wrong.name)} at {place(wrong.span)} is nearly that, but torch calls `forward`")
             return run.diagnosis(

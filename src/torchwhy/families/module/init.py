@@ -38,7 +38,7 @@ from ...reason.holdings import class_of, lineage, method_of
 from ...reason.members import constructor_of, header, shown
 from ...reason.reading import Reading, reading
 from ...reason.source import SourceFile
-from ...reason.told import tell
+from ...reason.told import tell, text_at
 from ...reason.wording import code, first_fitting, place
 
 _MODULE = "torch/nn/modules/module.py"
@@ -213,7 +213,7 @@ class Init(Family):
         headline = f"{code(name)} has no {code(attribute)}"
         if found is None:
             return self._wrapped(run, said, own)
-        read = code(run.sources.segment(run.raised))
+        read = code(text_at(run, run.raised))
         diagnosis = self._misnamed(
             run, found, f"{headline}: its constructor never ran", [f"{read} at {place(run.raised)} needs {code(attribute)}"]
         )
@@ -278,7 +278,7 @@ class Init(Family):
                 self, f"a {code(name)} has no {code(attribute)}", run.raised, "no such attribute", confidence=Confidence.POSSIBLE
             )
         way = way or "module"
-        at, text = run.raised, run.sources.segment(run.raised)
+        at, text = run.raised, text_at(run, run.raised)
         fix = edits.replace_text(at, f"{text.removesuffix('.' + attribute)}.{way}.{attribute}") if text.endswith("." + attribute) else ()
         return run.diagnosis(
             self,
@@ -302,7 +302,7 @@ class Init(Family):
         found = failing_class(run, said["cls"])
         if found is None:
             return None
-        text = code(run.sources.segment(run.raised))
+        text = code(text_at(run, run.raised))
         headline = f"{code(said['cls'])} has no constructor that takes these arguments"
         wrong = misnamed(run, *found, "__init__")
         if wrong is not None:

@@ -37,7 +37,7 @@ from ...reason.members import paths_of, shown
 from ...reason.optimizers import given, given_origin, group_expression, the_optimizer, torch_frame, twice
 from ...reason.reading import Reading, named, reading
 from ...reason.structure import last_name, loop_around
-from ...reason.told import Told, tell
+from ...reason.told import Told, tell, text_at
 from ...reason.wording import code, first_fitting, listed, place, plural, tensor_text
 
 _HERE = "torch/optim/optimizer.py"
@@ -282,7 +282,7 @@ class OptimizerFamily(Family):
         if optimizer is not None and optimizer.built and found.index is None:
             built = code(run.sources.segment(optimizer.built[0]))
             notes.append(f"the optimizer has {plural(len(optimizer.parameters), 'parameter')} already, from {built}")
-        if loop is not None and "add_param_group" in run.sources.segment(run.raised):
+        if loop is not None and "add_param_group" in text_at(run, run.raised):
             notes.append(f"it is called in {code(loop.text)}")
         fix = f"leave {shown(names, 2) or 'them'} out of one group: skip a parameter that was already taken (compare with `is`, or by `id`)"
         return run.diagnosis(

@@ -46,7 +46,6 @@ class BatchMismatch(Family):
         Trigger(r"[Ss]ize of tensor a \((?P<a>\d+)\) must match the size of tensor b \((?P<b>\d+)\) at non-singleton dimension 0"),
         Trigger(r"input and target batch or spatial sizes don't match|size mismatch \(got input: \[.*target: \["),
         Trigger(r"bilinear\(\): input batch dimensions do not match"),
-        Trigger(r"Target size \(.*\) must be the same as input size|Using a target size \(.*\) that is different to the input size"),
     )
     rank = 2
 
@@ -57,7 +56,7 @@ class BatchMismatch(Family):
             return self._from_text(run, match)
         (left, x), (right, y) = pair
         m, n = (x.shape or (0,))[0], (y.shape or (0,))[0]
-        if m == n or ("arget size" in match[0] and x.shape is not None and y.shape is not None and x.shape[1:] != y.shape[1:]):
+        if m == n:
             return None
         headline = first_fitting(
             f"{code(left)} has {m} rows, {code(right)} has {n}: not the same batch", f"{m} rows meet {n}: they are not the same batch"

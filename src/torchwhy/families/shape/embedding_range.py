@@ -83,7 +83,7 @@ class EmbeddingRange(Family):
             return run.diagnosis(self, headline, span, "indices of another table", trail=trail, notes=notes, fixes=[fix])
         cause = counted = before_counting(run.cause(run.decided(weight, Size(0)), rows))
         made = maker(run, found)
-        if len(cause.origins) > 1 and (cause.origins[-1].form != "literal" or made is not None and made[1].span == cause.span):
+        if len(cause.origins) > 1 and (cause.origins[-1].form in ("name", "call") or made is not None and made[1].span == cause.span):
             # the number was counted, or the index was made from it: it is the table that needs another
             cause = Cause(cause.origins[0].span, cause.origins[:1])
         fixes = self._fixes(run, counted if made is None or made[1].span != counted.span else cause, found, layer, low)

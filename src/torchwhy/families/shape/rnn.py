@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import RNNS, base_kind
@@ -186,6 +186,18 @@ class Rnn(Family):
             self, headline, made, f"makes {shape_text(state.shape)}", trail=run.trail(state, Size(dim)), notes=notes, fixes=fixes
         )
 
+    def _asked_for(self, run: Reading, state: TensorFacts, dim: int, written: Span | None) -> Span | None:
+        """The caller's expression for the batch size, where a function made the state for whatever it was asked for."""
+        op = run.decided(state, Size(dim)).op
+        if op is None or written is None:
+            return None
+        handed = None
+        for origin in run.expression_origins(written, op.where, (state.shape or ())[dim]).origins[1:]:
+            if origin.kind != "argument":
+                break
+            handed = origin.span
+        return handed
+
     def _told(self, run: Reading, who: str, told: dict[str, str | None]) -> Diagnosis:
         """From the message alone."""
         headline, notes = f"{who} gets a state of another size than it takes", [run.failure.message]
@@ -222,6 +234,7 @@ class Rnn(Family):
             notes.append(f"in earlier calls the input was {shape_text(before.shape)}, now the batch is {batch}, as in a smaller last batch")
         made, fixes = maker(run, state, batch_dim), []
         written = written_size(run, state, batch_dim)
+        made = self._asked_for(run, state, batch_dim, written) or made
         notes.append(size_account(run, state, batch_dim))
         size = size_at_hand(run, written, x, batch)
         if written is not None and size:
