@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +76,17 @@ def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     return found
 
 
-@lru_cache(maxsize=4096)
-def _saved_names(kind: Any) -> tuple[tuple[str, str], ...]:
+_NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
+
+
+def _saved_names(kind: type) -> tuple[tuple[str, str], ...]:
     """What nodes of a kind save, and the attribute that reads it with its version check (custom Functions have but one)."""
+    if kind in _NAMES:
+        return _NAMES[kind]
     names = dir(kind)
     bare = [name.removeprefix("_raw_saved_") for name in names if name.startswith("_raw_saved_")]
-    return tuple((name, "saved_tensors" if name == "tensors" and "saved_tensors" in names else f"_saved_{name}") for name in bare)
+    _NAMES[kind] = tuple((name, "saved_tensors" if name == "tensors" and "saved_tensors" in names else f"_saved_{name}") for name in bare)
+    return _NAMES[kind]
 
 
 def _saved(node: Any) -> list[SavedTensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model import OpRecord, Span, TensorFacts
@@ -54,10 +55,11 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
     found = parting(run.history, tensor, earlier, run.before)
     now, then = found.now, found.then
     if now is None or now.span is None:
-        return None
+        bound = run.bound_at(found.tensor)
+        return run.expression_origins(bound) if bound is not None else None
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
-    own = [span for span in now.where if run.sources.file(span.file) is not None]
+    own = [span for span in _inside(run, now.where) if run.sources.file(span.file) is not None]
     calls = then.where if then is not None else ()
     if then is not None and own and list(now.where) != list(calls):
         shared = 0
@@ -72,6 +74,16 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         if written is not None:
             return run.expression_origins(written.span, now.where, found.tensor.shape[found.dim])
     return data_origin(run, now)
+
+
+def _inside(run: Reading, where: Sequence[Span]) -> Sequence[Span]:
+    """The calls up to the program's outermost one: what started the program is none of it."""
+    outer = run.failure.user_frames[0].span if run.failure.user_frames else None
+    last = max(
+        (i for i, s in enumerate(where) if outer is not None and (s.file, s.function) == (outer.file, outer.function)),
+        default=len(where) - 1,
+    )
+    return where[: last + 1]
 
 
 def data_origin(run: Reading, op: OpRecord) -> Cause | None:

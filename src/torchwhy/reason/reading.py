@@ -29,7 +29,7 @@ from .layers import base_kind, constructor_order
 from .operands import expressions
 from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path
-from .scopes import assignments
+from .scopes import assignments, value_of
 from .shape_edits import callee
 from .sizes import size_expression
 from .source import Sources
@@ -169,6 +169,16 @@ class Reading:
         if found is None or written is None:
             return found
         return replace(found, expression=written.text, span=written.span)
+
+    def bound_at(self, tensor: TensorFacts) -> Span | None:
+        """The expression that gave the program's outermost variable its value that holds this tensor; of a loop what it runs over."""
+        for frame in self.failure.user_frames:
+            for variable in frame.locals:
+                if isinstance(variable.value, TensorFacts) and variable.value.id == tensor.id:
+                    found = value_of(self.sources, variable.name, frame.span.file, frame.span.line)
+                    if found is not None:
+                        return found
+        return None
 
     def written(self, tensor: TensorFacts) -> str:
         """The expression that stands for this very tensor in the failing line's call of a module; empty where none does."""

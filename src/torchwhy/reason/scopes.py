@@ -189,6 +189,25 @@ def producer_of(sources: Sources, name: str, file: str, line: int, column: int |
 
     None where the name comes from outside of the function. Of several branches the last in the text.
     """
+    source, binding = sources.file(file), _binding_of(sources, name, file, line, column)
+    return _header(source, binding) if source is not None and binding is not None else None
+
+
+def value_of(sources: Sources, name: str, file: str, line: int) -> Span | None:
+    """The expression behind that statement: the right side of the assignment, or what the loop runs over (without `enumerate` and the like)."""
+    source, binding = sources.file(file), _binding_of(sources, name, file, line, None)
+    node = binding.value if binding is not None else None
+    if source is None or binding is None or node is None:
+        return None
+    while binding.kind == "loop" and isinstance(node, ast.Call) and (dotted(node.func) or "").rpartition(".")[2] in _WRAPPERS and node.args:
+        node = node.args[0]
+    return source.span(node)
+
+
+_WRAPPERS = ("enumerate", "tqdm", "trange", "islice", "iter", "track", "list", "tuple", "cycle")
+
+
+def _binding_of(sources: Sources, name: str, file: str, line: int, column: int | None) -> Binding | None:
     source, statement = sources.file(file), sources.statement_at(file, line)
     if source is None or statement is None:
         return None
@@ -202,7 +221,7 @@ def producer_of(sources: Sources, name: str, file: str, line: int, column: int |
             break
         scope = scope_of(source, scope)
     found = reaching(source, name, use, scope)[0] if scope else ()
-    return _header(source, found[0]) if found else None
+    return found[0] if found else None
 
 
 def _header(source: SourceFile, binding: Binding) -> Span:

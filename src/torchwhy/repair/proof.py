@@ -24,6 +24,8 @@ _DEEPEST = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
 _MOST_FOUND = 2
+_SEARCHED = ("shape.", "dtype.", "device.")
+_QUICK = 1.5
 _GRACE = 2.0
 
 
@@ -31,8 +33,8 @@ _GRACE = 2.0
 class Budget:
     """Seconds: for one trial, and for all."""
 
-    trial: float = 6.0
-    whole: float = 11.0
+    trial: float = 5.0
+    whole: float = 9.0
 
 
 def prove(report: Report, run: Run, diagnose: Diagnose, budget: Budget = Budget()) -> Report:
@@ -95,7 +97,8 @@ class _Proof:
 
     def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
         """Where nothing that was proposed holds: fixes in sequence, then candidates by search."""
-        return self._deeper(tried, unpatched) or (self._searched(unpatched) if self._has_time() else [])
+        search = self.report.diagnoses[0].family.startswith(_SEARCHED) and unpatched.seconds < _QUICK
+        return self._deeper(tried, unpatched) or (self._searched(unpatched) if search and self._has_time() else [])
 
     def _searched(self, unpatched: Outcome) -> list[_Proven]:
         """First guesses, and numbers moved a little; then the values that follow from what moved."""

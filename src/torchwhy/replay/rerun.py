@@ -9,6 +9,7 @@ import math
 import os
 import random
 import sys
+import tempfile
 import time
 import tokenize
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ import torch.utils.data
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ..record.spans import origin, relative
+from .diversion import divert
 from .pristine import Execute
 from .standin import stand_in
 from .trial import Trial
@@ -39,6 +41,7 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
         numpy.random.seed(0)
     texts = {path: encoded(path, text) for path, text in trial.files}
     _overlay(dict(trial.files), texts)
+    divert(tempfile.gettempdir())
     watch = _Watch(trial, tell)
     watch.install()
     try:

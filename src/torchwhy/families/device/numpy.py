@@ -154,21 +154,20 @@ print(best.shape)
         ),
         Example(
             {
-                "flip.py": """\
+                "names.py": """\
 import numpy as np
 import torch
 
 
-def augment(picture):
-    return picture[:, ::-1]  #~ cause
+def column(rows):
+    return np.array([row["age"] for row in rows], dtype=object)  #~ cause
 
 
-picture = np.ones((4, 4), dtype=np.float32)
-flipped = augment(picture)
-print(torch.from_numpy(flipped).sum().item())
+ages = column([{"age": 31}, {"age": None}])
+print(torch.from_numpy(ages))
 """
             },
-            says=("negative", "copy", "flipped"),
+            says=("object", "ages", "numbers"),
         ),
     )
     near_misses = (NearMiss({"grad.py": "import torch\ntorch.ones(2, requires_grad=True).numpy()\n"}, belongs_to="autograd.numpy"),)

@@ -33,6 +33,7 @@ from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.batches import last_batch
 from ...reason.history import numbers
 from ...reason.misfits import MOVES, Misfit, broken_at, explain
+from ...reason.partings import parted
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
@@ -217,7 +218,11 @@ class Norm(Family):
         )
         if run.op is not None and not run.op.grad_enabled or x is None:
             return run.diagnosis(self, headline, call, f"{root} is still in train mode", notes=notes, fixes=[fix])
-        decision = run.decided(x, Size(0))
+        decision, before = run.decided(x, Size(0)), run.earlier_input(x)
+        if decision.how == "given" and before is not None and before.shape and before.shape[0] > 1:
+            notes.append(f"in earlier calls it got {shape_text(before.shape)}")
+            cause = parted(run, x, before) or Cause(call)
+            return run.diagnosis(self, headline, cause, "gives one sample", trail=run.trail(x, Size(0)), notes=notes, fixes=[fix])
         notes.append(size_account(run, x, 0, decision))
         cause = run.cause(decision, 1) if decision.how in ("created", "op") else Cause(call)
         return run.diagnosis(self, headline, cause, "gives one sample", trail=run.trail(x, Size(0)), notes=notes, fixes=[fix])

@@ -238,7 +238,9 @@ class Rnn(Family):
         notes.append(size_account(run, state, batch_dim))
         size = size_at_hand(run, written, x, batch)
         if written is not None and size:
-            fixes.append(Fix(f"make the state for the batch at hand: {code(size)}", edits.replace_text(written, size)))
+            places = [place for _, t in states(run) if t.shape == state.shape and (place := written_size(run, t, batch_dim)) is not None]
+            each = [edit for place in dict.fromkeys(places) for edit in edits.replace_text(place, size)]
+            fixes.append(Fix(f"make the state for the batch at hand: {code(size)}", tuple(each)))
         loader = next((o for o in run.evidence.loaders if o.built and o.batch_size == held and o.drop_last is False), None)
         if loader is not None:
             fixes.append(
