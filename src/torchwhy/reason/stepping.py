@@ -145,7 +145,7 @@ def out_of_range(run: Reading, said: Said) -> Told | None:
         return None
     parameter = _PARAMETERS.get(said["hyper"]) or _PARAMETERS.get(said["hyper"].split()[0], said["hyper"].split()[0])
     short = f"{code(parameter)} is out of its range"
-    cause = run.argument_origins((run.raised,), parameter, ("params", "lr"))
+    cause = run.argument_origins(run.calls, parameter, ("params", "lr"))
     headline = first_fitting(f"{code(parameter)} is {said['value']}: {said['hyper']} out of its range", short)
     return Told(headline, cause, f"{parameter} is {said['value']}")
 

@@ -111,7 +111,7 @@ class RequiresGradDtype(Family):
         holds = {"full": "fill_value", "full_like": "fill_value"}.get(op.name, "data")
         signature = ("size", "fill_value") if holds == "fill_value" else ("data",)
         takes_values = op.argument(holds) is not None
-        written = self._dtype_argument(run, op) or (run.argument_origins((run.raised,), holds, signature) if takes_values else None)
+        written = self._dtype_argument(run, op) or (run.argument_origins(run.calls, holds, signature) if takes_values else None)
         where = argument(run.sources, run.raised, holds, signature) if takes_values else None
         by = (
             "its dtype"
@@ -181,19 +181,20 @@ class RequiresGradDtype(Family):
             {
                 "fit.py": """\
 import torch
-from settings import start
 
-weights = torch.tensor(start(), requires_grad=True)
-loss = (weights * torch.rand(3)).sum()
+FIRST_GUESS = [4, 0, -1]  #~ cause
+
+
+def start(values):
+    weights = torch.tensor(values, requires_grad=True)
+    return weights
+
+
+loss = (start(FIRST_GUESS) * torch.rand(3)).sum()
 loss.backward()
-""",
-                "settings.py": """\
-def start():
-    first_guess = [4, 0, -1]  #~ cause
-    return first_guess
-""",
+"""
             },
-            says=("weights", "int64", "start()", "requires_grad=True"),
+            says=("weights", "int64", "values", "requires_grad=True", "dtype=torch.float32"),
         ),
         Example(
             {
