@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import listed, op, run, tensor
+from written_runs import listed, op, run, tensor
 
 from torchwhy.model import Argument, LoaderFacts, ModuleFacts, Plain
 from torchwhy.reason.batches import kept_from_before, last_batch, lost_batch, took_rows_for_time

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from runs import linear, listed, op, run, tensor
+from written_runs import linear, listed, op, run, tensor
 
 from torchwhy.model import Evidence, OpRecord, TensorFacts
 from torchwhy.reason.blame import Blame, blame, derives, side

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import integer, op, run, tensor
+from written_runs import integer, op, run, tensor
 
 from torchwhy.model import Argument
 from torchwhy.reason.broadcasting import clash, lost_rank, misplaced, placements

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from runs import integer, op, run, tensor
+from written_runs import integer, op, run, tensor
 
 from torchwhy.model import Argument, Evidence, Failure, LoaderFacts, Span, ValueFacts
 from torchwhy.reason.ranges import Outlier, beyond_told, index_cause, maker, outlier, position_told
