@@ -51,7 +51,7 @@ _CONNECTS = {
 def test_files_stay(trials: Trials, outside: Path, harm: str) -> None:
     kept = outside / "kept.txt"
     outcome = trials.run(_CHANGES[harm].format(kept=str(kept), folder=str(outside)))
-    assert (outcome.end, outcome.fault) == ("raised", "")
+    assert outcome.fault == "" and outcome.end in ("raised", "ended")
     assert kept.read_text() == "kept"
     assert [path.name for path in outside.iterdir()] == ["kept.txt"]
 
@@ -74,8 +74,33 @@ def test_no_connection_opens(trials: Trials, harm: str) -> None:
 
 
 def test_what_was_tried_is_told(trials: Trials, outside: Path) -> None:
-    assert trials.run(f"open({str(outside / 'log.txt')!r}, 'w')").denied == ("writes log.txt",)
+    assert trials.run(f"import os; os.symlink('/etc', {str(outside / 'link')!r})").denied == ("changes link",)
     assert trials.run("import subprocess; subprocess.run(['ls'])").denied == ("starts another program",)
+
+
+def test_files_are_written_aside(trials: Trials, outside: Path) -> None:
+    text = f"""\
+import os, pathlib, torch
+os.chdir({str(outside)!r})
+os.makedirs("runs/first", exist_ok=True)
+torch.save({{"w": torch.ones(2)}}, "runs/first/model.pt")
+assert torch.load("runs/first/model.pt")["w"].sum() == 2 and os.path.exists("runs/first/model.pt")
+with open("kept.txt", "a") as log:
+    log.write(" and more")
+assert open("kept.txt").read() == "kept and more"
+assert sorted(os.listdir(".")) == ["kept.txt", "runs"] == sorted(p.name for p in pathlib.Path(".").iterdir())
+os.rename("kept.txt", "old.txt")
+os.remove("runs/first/model.pt")
+assert not os.path.exists("kept.txt") and pathlib.Path("old.txt").read_text() == "kept and more" and not os.listdir("runs/first")
+try:
+    open("missing/x.txt", "w")
+except FileNotFoundError:
+    raise ValueError("as it should be")
+"""
+    outcome = trials.run(text)
+    assert (outcome.message, outcome.denied) == ("as it should be", ()), outcome
+    assert [path.name for path in outside.iterdir()] == ["kept.txt"]
+    assert (outside / "kept.txt").read_text() == "kept"
 
 
 def test_a_temporary_folder_is_there(trials: Trials) -> None:

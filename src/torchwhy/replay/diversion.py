@@ -30,7 +30,7 @@ class _Diversion:
         self.root = root
         self.own = (os.path.realpath(scratch) + os.sep, "/dev/", "/proc/")
         self.deleted: set[str] = set()
-        self.exists, self.stat, self.open = os.path.lexists, os.stat, io.open
+        self.stat, self.open = os.stat, io.open
         self.mkdir, self.listdir, self.scandir, self.remove = os.mkdir, os.listdir, os.scandir, os.remove
 
     def install(self) -> None:
@@ -158,9 +158,10 @@ class _Diversion:
 
     def _entries(self, path: Any) -> Iterator[os.DirEntry[str]]:
         mirror = self._mirror(path)
-        written = list(self.scandir(mirror)) if mirror is not None and self.exists_at(mirror) else []
+        aside = mirror is not None and self.exists_at(mirror)
+        written = list(self.scandir(mirror)) if aside else []
         names = {entry.name for entry in written}
-        if mirror is None or not written or self.exists_at(os.fsdecode(path)):
+        if not aside or self.exists_at(os.fsdecode(path)):
             yield from (e for e in self.scandir(path) if e.name not in names and f"{mirror}{os.sep}{e.name}" not in self.deleted)
         yield from written
 
