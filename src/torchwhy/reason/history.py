@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from ..model import Evidence, ModuleFacts, OpRecord, Plain, TensorFacts, Value, tensors_in
+from ..model import Evidence, ModuleFacts, OpRecord, Plain, Span, TensorFacts, Value, tensors_in
 
 IN_PLACE_EVENTS = ("optimizer.step", "optimizer.zero_grad")
 
@@ -79,8 +79,15 @@ class History:
         return tuple(
             o
             for o in self.evidence.ops
-            if o.index < op.index and o.name == op.name and o.module == op.module and not o.raised and (anywhere or o.span == op.span)
+            if o.index < op.index and o.name == op.name and o.module == op.module and not o.raised and (anywhere or _same_place(o.span, op.span))
         )
+
+
+def _same_place(one: Span | None, other: Span | None) -> bool:
+    """The same text; a replayed statement runs outside of its function."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, function="") == replace(other, function="")
 
 
 @lru_cache(maxsize=4)

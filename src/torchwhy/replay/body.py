@@ -1,4 +1,4 @@
-"""The piece of the program to run again: a loop's body, a function's, or a module's call, from the live frames of the failure."""
+"""The piece of the program to run again: a loop's body, a module's call or one statement, from the live frames of the failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Adapted(ast.NodeTransformer):
 
 
 def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[Callable[[], object]]:
-    """What can be run again, best first: the innermost loop body of the program outside any module, then the outermost module call."""
+    """What can be run again, best first: the innermost loop body of the program outside any module, the outermost module call, the failing statement."""
     found: list[Callable[[], object]] = []
     outside = _before_first_module(levels)
     for level in reversed(outside):
@@ -53,6 +53,9 @@ def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[
         if where.endswith(_MODULE_CALL[0]) and code.co_name == _MODULE_CALL[1] and {"self", "args", "kwargs"} <= local.keys():
             found.append(_module_call(local))
             break
+    innermost = next((level for level in reversed(levels) if is_user(level.tb_frame.f_code.co_filename)), None)
+    if innermost is not None and (piece := _statement(innermost)) is not None:
+        found.append(piece)
     return found
 
 
@@ -75,18 +78,35 @@ def _before_first_module(levels: list[TracebackType]) -> list[TracebackType]:
 
 def _loop_body(level: TracebackType) -> Callable[[], object] | None:
     frame, line = level.tb_frame, level.tb_lineno
-    try:
-        with tokenize.open(frame.f_code.co_filename) as stream:
-            tree = ast.parse(stream.read())
-    except (OSError, SyntaxError, UnicodeDecodeError, ValueError):  # no source, nothing to run
-        return None
-    loop = _innermost_loop(tree, frame.f_code, line)
+    tree = _parsed(frame.f_code.co_filename)
+    loop = _innermost_loop(tree, frame.f_code, line) if tree is not None else None
     if loop is None or _suspends(loop.body):
         return None
     once = ast.For(ast.Name("__torchwhy_once__", ast.Store()), ast.Tuple([ast.Constant(0)], ast.Load()), loop.body, [])
     module = ast.Module([ast.copy_location(once, loop)], [])
     code = compile(ast.fix_missing_locations(_Adapted().visit(module)), frame.f_code.co_filename, "exec", dont_inherit=True)
     return lambda: _run(code, frame)
+
+
+def _statement(level: TracebackType) -> Callable[[], object] | None:
+    """The failing line's own statement, where that is a simple one."""
+    frame, line = level.tb_frame, level.tb_lineno
+    tree = _parsed(frame.f_code.co_filename)
+    simple = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
+    held = [n for n in ast.walk(tree) if isinstance(n, simple) and n.lineno <= line <= (n.end_lineno or n.lineno)] if tree is not None else []
+    if len(held) != 1 or _suspends([held[0]]):
+        return None
+    module = ast.Module([_Adapted().visit(held[0])], [])
+    code = compile(ast.fix_missing_locations(module), frame.f_code.co_filename, "exec", dont_inherit=True)
+    return lambda: _run(code, frame)
+
+
+def _parsed(file: str) -> ast.Module | None:
+    try:
+        with tokenize.open(file) as stream:
+            return ast.parse(stream.read())
+    except (OSError, SyntaxError, UnicodeDecodeError, ValueError):  # no source, nothing to run
+        return None
 
 
 def _run(code: CodeType, frame: FrameType) -> None:
