@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
     from .replay.pristine import Pristine, Show, Start
+    from .replay.trial import Outcome
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Session:
         self.recorder: Recorder | None = None
         self.evidence: Evidence | None = None
         self.report: Report | None = None
+        self.error: BaseException | None = None
         self.exit_code: int = 0
         self.problems: list[str] = []
-        self.started = self.ended = self.gathering_s = 0.0
+        self.started = self.ended = self.arrived = self.gathering_s = 0.0
         self.finished = self.interrupted = False
         self.arrival = Arrival("torch", self._torch_is_here)
         self.start: Start | None = None
@@ -102,6 +104,7 @@ class Session:
 
     def _gather(self, error: BaseException) -> None:
         began = time.perf_counter()
+        self.error = error
         with self._guard("the failure could not be described"):
             from .trace import describe
 
@@ -127,6 +130,7 @@ class Session:
             self.report = self._judged()
             self._tell(self.report)
         with self._guard("the waiting process could not be ended"):
+            self.error = None
             if self.pristine is not None:
                 self.pristine.close()
         if self.interrupted and self.loaded.source is not None:
@@ -169,7 +173,7 @@ class Session:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:
                 try:
-                    report = prove(report, self.pristine.run, self._diagnosed)
+                    report = prove(report, self.pristine.run, self._diagnosed, self._step_again, self.ended - self.arrived)
                 except KeyboardInterrupt:
                     report = unproven(report, "interrupted")
         return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))
@@ -183,6 +187,7 @@ class Session:
                 self.start = Start.now()
 
     def _torch_is_here(self) -> None:
+        self.arrived = time.perf_counter()
         with self._guard("trial runs could not be prepared"):
             if self.start is not None:
                 from .replay.pristine import keep_pristine
@@ -216,6 +221,14 @@ class Session:
         from .model import Evidence, Report
 
         return judge(Report(self.command, "failed", 1, from_plain(evidence, Evidence)))  # type: ignore[arg-type]
+
+    def _step_again(self, texts: Mapping[str, str]) -> Outcome | None:
+        """The failing step alone, with other texts, in a child of this process."""
+        from .evidence.frames import walk
+        from .record.traceback import strip_traceback
+        from .replay.again import run_again
+
+        return run_again(walk(strip_traceback(self.error.__traceback__)), texts) if self.error is not None else None
 
     def _prepare_trials(self) -> None:
         with self._guard("trial runs could not be prepared"):

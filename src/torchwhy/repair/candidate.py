@@ -20,9 +20,11 @@ class Candidate:
     texts: dict[str, str]
     parts: int = 1
 
+    def absolute(self) -> dict[str, str]:
+        return {os.path.abspath(file): text for file, text in self.texts.items()}
+
     def trial(self, seconds: float, past: int, grace: float, record: bool = False) -> Trial:
-        files = tuple((os.path.abspath(file), text) for file, text in self.texts.items())
-        return Trial(files, seconds, past, grace, record=record)
+        return Trial(tuple(self.absolute().items()), seconds, past, grace, record=record)
 
 
 def candidate(fix: Fix, evidence: Evidence) -> Candidate | None:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 
 from ..model import Failure, Verification
-from ..replay.trial import Outcome, Step
+from ..replay.trial import Outcome
 
 _RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
 _NUMBER = re.compile(r"0x[\da-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -26,10 +26,31 @@ def pattern(message: str) -> str:
 
 def is_reproduced(outcome: Outcome, failure: Failure) -> bool:
     """Whether the unpatched program failed in the trial as it did before: type, message and line."""
-    if outcome.end != "raised" or outcome.error_type != failure.error_type or pattern(outcome.message) != pattern(failure.message):
+    if not is_same_failure(outcome, failure):
         return False
     at = failure.user_frames[-1].span if failure.user_frames else None
     return at is None or not outcome.file or (at.file, at.line) == (outcome.file, outcome.line)
+
+
+def is_same_failure(outcome: Outcome, failure: Failure) -> bool:
+    """The same type and message."""
+    return outcome.end == "raised" and outcome.error_type == failure.error_type and pattern(outcome.message) == pattern(failure.message)
+
+
+def judge_step(outcome: Outcome | None, failure: Failure) -> Verification:
+    """The verdict on a fix of which only the failing step was run, from its live state."""
+    if outcome is None:
+        return Verification(
+            "not-run", None, "the failure came too late in the run for another one, and the failing step does not run the change"
+        )
+    if outcome.end == "ended":
+        trained = " (forward, backward, optimizer)" if outcome.steps else ""
+        return Verification("gone", "run", f"the failing step, run again from its live state, came to its end with it{trained}")
+    if is_same_failure(outcome, failure):
+        return Verification("same", "run", "the failing step was run again from its live state")
+    return Verification(
+        "other", "run", f"the failing step, run again from its live state: {outcome.error_type}: {_first_line(outcome.message)}"
+    )
 
 
 def why_not_reproduced(outcome: Outcome) -> str:
@@ -119,6 +140,3 @@ def _alike(one: float, other: float) -> bool:
 
 def _said(losses: Sequence[float]) -> str:
     return ", ".join(f"{loss:.4g}" for loss in losses[:3]) or "none"
-
-
-__all__ = ["Step", "difference", "is_reproduced", "judge", "pattern", "why_not_reproduced"]

@@ -13,12 +13,13 @@ from ..reason.diffs import diff
 from ..reason.source import Sources
 from ..replay.trial import Outcome, Trial
 from .candidate import Candidate, candidate, followed_by
-from .judgement import difference, is_reproduced, judge, why_not_reproduced
+from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
 from .numbers import numbers
 from .search import guesses, probes, solutions
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
+Again = Callable[[Mapping[str, str]], "Outcome | None"]
 _MOST = 6
 _DEEPEST = 3
 _MOST_GUESSES = 12
@@ -37,8 +38,12 @@ class Budget:
     whole: float = 9.0
 
 
-def prove(report: Report, run: Run, diagnose: Diagnose, budget: Budget = Budget()) -> Report:
-    """The report with its fixes proven. `diagnose` tells what a failure is that comes in the place of the first."""
+def prove(report: Report, run: Run, diagnose: Diagnose, again: Again, took: float, budget: Budget = Budget()) -> Report:
+    """The report with its fixes proven.
+
+    `diagnose` tells what a failure is that comes in the place of the first. The program `took` so many seconds to fail: where that is more
+    than a trial has, `again` runs only the failing step, from its live state.
+    """
     failure = report.evidence.failure
     wanted = {
         (d, f): made
@@ -48,8 +53,32 @@ def prove(report: Report, run: Run, diagnose: Diagnose, budget: Budget = Budget(
     }
     if failure is None or not report.diagnoses:
         return report
+    if took > budget.trial:
+        return replayed(report, failure, wanted, again)
     proof = _Proof(report, failure, run, diagnose, budget, time.monotonic() + budget.whole)
     return proof.made(dict(list(wanted.items())[:_MOST]))
+
+
+def replayed(report: Report, failure: Failure, wanted: Mapping[tuple[int, int], Candidate], again: Again) -> Report:
+    """The fixes tried on the failing step alone: its unpatched run must fail as before, the patched one reach the end of the loop's body."""
+    unpatched = again({})
+    if unpatched is None or not is_same_failure(unpatched, failure):
+        return unproven(report, "the failure came too late in the run for another one, and the failing step alone does not show it")
+    diagnoses = []
+    for d, diagnosis in enumerate(report.diagnoses):
+        fixes = [
+            replace(fix, verification=_step_judged(made, failure, again)) if (made := wanted.get((d, f))) else fix
+            for f, fix in enumerate(diagnosis.fixes)
+        ]
+        fixes.sort(key=lambda fix: (bool(fix.hides), fix.verification.outcome != "gone"))
+        diagnoses.append(_with(diagnosis, fixes))
+    return replace(report, diagnoses=tuple(diagnoses))
+
+
+def _step_judged(made: Candidate, failure: Failure, again: Again) -> Verification:
+    if all(edit.text.strip("-").isdigit() for edit in made.fix.edits):
+        return Verification("not-run", None, "another number must suit the steps before too, and the run took too long for another one")
+    return judge_step(again(made.absolute()), failure)
 
 
 def unproven(report: Report, why: str) -> Report:

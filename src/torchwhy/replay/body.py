@@ -39,7 +39,7 @@ class _Adapted(ast.NodeTransformer):
 def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[Callable[[], object]]:
     """What can be run again, best first: the innermost loop body of the program outside any module, the outermost module call, the failing statement."""
     found: list[Callable[[], object]] = []
-    outside = _before_first_module(levels)
+    outside = before_first_module(levels)
     for level in reversed(outside):
         if is_user(level.tb_frame.f_code.co_filename) and (piece := _loop_body(level)) is not None:
             found.append(piece)
@@ -53,9 +53,8 @@ def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[
         if where.endswith(_MODULE_CALL[0]) and code.co_name == _MODULE_CALL[1] and {"self", "args", "kwargs"} <= local.keys():
             found.append(_module_call(local))
             break
-    innermost = next((level for level in reversed(levels) if is_user(level.tb_frame.f_code.co_filename)), None)
-    if innermost is not None and (piece := _statement(innermost)) is not None:
-        found.append(piece)
+    if levels and is_user(levels[-1].tb_frame.f_code.co_filename) and (piece := _statement(levels[-1])) is not None:
+        found.append(piece)  # an op that the program's own line called
     return found
 
 
@@ -69,7 +68,8 @@ def _fetch(local: dict[str, Any]) -> Callable[[], object]:
     return lambda: fetcher.fetch(indices)
 
 
-def _before_first_module(levels: list[TracebackType]) -> list[TracebackType]:
+def before_first_module(levels: list[TracebackType]) -> list[TracebackType]:
+    """The levels outside of any module's call."""
     for number, level in enumerate(levels):
         if level.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_MODULE_CALL[0]):
             return levels[:number]
@@ -77,10 +77,14 @@ def _before_first_module(levels: list[TracebackType]) -> list[TracebackType]:
 
 
 def _loop_body(level: TracebackType) -> Callable[[], object] | None:
-    frame, line = level.tb_frame, level.tb_lineno
-    tree = _parsed(frame.f_code.co_filename)
-    loop = _innermost_loop(tree, frame.f_code, line) if tree is not None else None
-    if loop is None or _suspends(loop.body):
+    tree = parsed(level.tb_frame.f_code.co_filename)
+    loop = innermost_loop(tree, level.tb_frame.f_code, level.tb_lineno) if tree is not None else None
+    return loop_piece(loop, level.tb_frame) if loop is not None else None
+
+
+def loop_piece(loop: ast.For | ast.While, frame: FrameType) -> Callable[[], object] | None:
+    """A loop's body, once, with the frame's variables; None where it would suspend."""
+    if _suspends(loop.body):
         return None
     once = ast.For(ast.Name("__torchwhy_once__", ast.Store()), ast.Tuple([ast.Constant(0)], ast.Load()), loop.body, [])
     module = ast.Module([ast.copy_location(once, loop)], [])
@@ -91,9 +95,11 @@ def _loop_body(level: TracebackType) -> Callable[[], object] | None:
 def _statement(level: TracebackType) -> Callable[[], object] | None:
     """The failing line's own statement, where that is a simple one."""
     frame, line = level.tb_frame, level.tb_lineno
-    tree = _parsed(frame.f_code.co_filename)
+    tree = parsed(frame.f_code.co_filename)
     simple = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
-    held = [n for n in ast.walk(tree) if isinstance(n, simple) and n.lineno <= line <= (n.end_lineno or n.lineno)] if tree is not None else []
+    held = (
+        [n for n in ast.walk(tree) if isinstance(n, simple) and n.lineno <= line <= (n.end_lineno or n.lineno)] if tree is not None else []
+    )
     if len(held) != 1 or _suspends([held[0]]):
         return None
     module = ast.Module([_Adapted().visit(held[0])], [])
@@ -101,7 +107,8 @@ def _statement(level: TracebackType) -> Callable[[], object] | None:
     return lambda: _run(code, frame)
 
 
-def _parsed(file: str) -> ast.Module | None:
+def parsed(file: str) -> ast.Module | None:
+    """The file's syntax tree; None where there is none."""
     try:
         with tokenize.open(file) as stream:
             return ast.parse(stream.read())
@@ -117,7 +124,7 @@ def _run(code: CodeType, frame: FrameType) -> None:
         return
 
 
-def _innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.While | None:
+def innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.While | None:
     """The loop of this very function whose body has the line."""
     scope: ast.AST = tree
     if code.co_name != "<module>":
