@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model import OpRecord, Span, TensorFacts
 from .following import follow_data
@@ -59,21 +59,28 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         return run.expression_origins(bound) if bound is not None else None
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
-    own = [span for span in _inside(run, now.where) if run.sources.file(span.file) is not None]
-    calls = then.where if then is not None else ()
-    if then is not None and own and list(now.where) != list(calls):
+    here, there = _inside(run, now.where), _inside(run, then.where) if then is not None else ()
+    if then is not None and not _alike(here, there):
         shared = 0
-        while shared < min(len(now.where), len(calls)) and now.where[-1 - shared] == calls[-1 - shared]:
+        while shared < min(len(here), len(there)) and _alike(here[-1 - shared :], there[-1 - shared :]):
             shared += 1
-        different = [span for span in now.where[: len(now.where) - shared] if span in own]
+        different = [span for span in here[: len(here) - shared] if run.sources.file(span.file) is not None]
         outer = next((span for span in reversed(different) if _passes_something(run.sources, span)), None)
         if outer is not None:
             return Cause(outer)
     if found.dim is not None and found.tensor.shape is not None:
         written = size_expression(run.sources, now, found.dim, found.tensor.rank)
         if written is not None:
-            return run.expression_origins(written.span, now.where, found.tensor.shape[found.dim])
+            return _to_the_end(
+                run.expression_origins(written.span, now.where, found.tensor.shape[found.dim]), found.tensor.shape[found.dim]
+            )
     return data_origin(run, now)
+
+
+def _to_the_end(cause: Cause, value: int) -> Cause:
+    """Into what others share as well: this run's value came by it, the one before did not."""
+    last = cause.walk[-1] if cause.walk else None
+    return Cause(last.span, cause.walk, cause.walk) if last is not None and last.value == value else cause
 
 
 def _inside(run: Reading, where: Sequence[Span]) -> Sequence[Span]:
@@ -84,6 +91,11 @@ def _inside(run: Reading, where: Sequence[Span]) -> Sequence[Span]:
         default=len(where) - 1,
     )
     return where[: last + 1]
+
+
+def _alike(one: Sequence[Span], other: Sequence[Span]) -> bool:
+    """The same calls; a replayed statement runs outside of its function."""
+    return [replace(s, function="") for s in one] == [replace(s, function="") for s in other]
 
 
 def data_origin(run: Reading, op: OpRecord) -> Cause | None:
