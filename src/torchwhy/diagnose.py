@@ -11,6 +11,7 @@ from .family import Family
 from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
 from .reason.diffs import diff
 from .reason.foreign import is_torchs_text
+from .reason.imports import with_imports
 from .reason.memory import memory_numbers
 from .reason.operands import expressions
 from .reason.source import Sources
@@ -127,8 +128,9 @@ def _with_diffs(diagnosis: Diagnosis, sources: Sources) -> Diagnosis:
 
 
 def _with_diff(fix: Fix, sources: Sources) -> Fix:
-    made = diff(fix.edits, sources) if fix.edits and not fix.diff else fix.diff
-    return replace(fix, diff=made, applicability=fix.applicability if made else "display-only")
+    edits = with_imports(fix.edits, sources) if not fix.diff else fix.edits
+    made = diff(edits, sources) if edits and not fix.diff else fix.diff
+    return replace(fix, edits=edits, diff=made, applicability=fix.applicability if made else "display-only")
 
 
 def _ask(family: Family, failure: Failure, evidence: Evidence) -> Diagnosis | None:

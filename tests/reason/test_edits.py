@@ -10,6 +10,7 @@ from texts import program, span
 from torchwhy.model import Edit, Span
 from torchwhy.reason import edits
 from torchwhy.reason.diffs import apply, check, diff, patched
+from torchwhy.reason.imports import with_imports
 from torchwhy.reason.source import Sources
 
 
@@ -202,3 +203,10 @@ def test_the_diff_is_what_patch_takes(tmp_path: Path, text: str) -> None:
 def test_a_diff_without_edits_is_empty() -> None:
     sources = program("x = 1\n")
     assert diff((), sources) == "" and diff((Edit(Span("other.py", 1, 0, 1, 1), "y"),), sources) == ""
+
+
+def test_an_import_that_an_edit_needs_is_added() -> None:
+    sources = program('"""A."""\nfrom torch import nn\n\nx = f(y)\n')
+    made = with_imports(edits.replace_text(span(sources, "f(y)"), "torch.relu(y)"), sources)
+    assert after(sources, made) == '"""A."""\nimport torch\nfrom torch import nn\n\nx = torch.relu(y)\n'
+    assert len(with_imports(edits.replace_text(span(sources, "f(y)"), "nn.ReLU()(y)"), sources)) == 1

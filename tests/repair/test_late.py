@@ -38,7 +38,7 @@ def _failed(tmp_path: Path, texts: dict[str, str]) -> Outcome | None:
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
     try:
-        exec(compile(PROGRAM, str(path), "exec"), {"__name__": "__main__"})
+        exec(compile(PROGRAM, str(path), "exec", dont_inherit=True), {"__name__": "__main__"})
     except RuntimeError as error:
         levels, trace = [], error.__traceback__
         while trace is not None:

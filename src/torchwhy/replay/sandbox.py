@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any
 
+from .landlock import fence_in, fences
+
 _FORBIDDEN = frozenset(
     [
         "os.remove",
@@ -67,3 +69,5 @@ def close_off() -> None:
     torch.save = nothing
     torch.jit.save = nothing
     sys.addaudithook(_hook)
+    if fences():
+        fence_in([], [os.devnull])
