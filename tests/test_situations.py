@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from laboratory import Laboratory
+from laboratory import Laboratory, without_marks
 
 PROGRAMS = sorted((Path(__file__).parent.parent / "examples" / "situations").glob("*.py"))
 LABORATORY = Laboratory()
@@ -38,7 +38,7 @@ def test_situation(program: Path, tmp_path: Path) -> None:
         assert trial.report["failure"]["raised_at"]["line"] in raising
     patches = [fix["diff"] for fix in best["fixes"] if fix["diff"]]
     for patch in patches[:1]:  # the first fix that is a patch makes the program run
-        (tmp_path / program.name).write_text(text, encoding="utf-8")
+        (tmp_path / program.name).write_text(without_marks({program.name: text})[program.name], encoding="utf-8")
         subprocess.run(["patch", "-p1", "-s"], input=patch, text=True, cwd=tmp_path, check=True)
         done = subprocess.run([sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

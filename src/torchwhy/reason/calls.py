@@ -94,3 +94,15 @@ def forward_operands(failure: Failure) -> tuple[Operand, ...]:
 
 def _implements(frame: Frame) -> bool:
     return frame.span.function.rpartition(".")[2] == _IMPLEMENTATION and frame.local("args") is not None
+
+
+def outermost(sources: Sources, failure: Failure) -> tuple[Passed, ...]:
+    """What the program outside of any module passed to the model: the arguments of the first module call in the traceback."""
+    number = next((i for i, frame in enumerate(failure.frames) if _implements(frame)), None)
+    caller = next((f for f in reversed(failure.frames[: number or 0]) if f.origin == "user"), None)
+    if number is None or caller is None:
+        return ()
+    args = failure.frames[number].local("args")
+    plain = [e for e in sources.arguments(caller.span) if e.keyword is None]
+    values = args.items if isinstance(args, Items) else ()
+    return tuple(Passed(value, plain[n] if n < len(plain) else None) for n, value in enumerate(values))

@@ -79,7 +79,11 @@ class History:
         return tuple(
             o
             for o in self.evidence.ops
-            if o.index < op.index and o.name == op.name and o.module == op.module and not o.raised and (anywhere or _same_place(o.span, op.span))
+            if o.index < op.index
+            and o.name == op.name
+            and o.module == op.module
+            and not o.raised
+            and (anywhere or _same_place(o.span, op.span))
         )
 
 

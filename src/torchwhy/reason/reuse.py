@@ -9,7 +9,7 @@ from typing import Literal
 from ..model import Items, OpRecord, Span, TensorFacts, tensors_in
 from .graph import Meeting, Shared, operands_of, shared, stepped
 from .reading import Reading
-from .scopes import bindings, dotted
+from .scopes import assignments, bindings, dotted
 from .source import FUNCTIONS
 from .structure import Around, loop_around
 
@@ -39,8 +39,10 @@ class Reuse:
 def reuse(run: Reading) -> Reuse | None:
     """The reading of a second backward; None where the earlier one was not recorded."""
     found = shared(run.evidence)
-    if found is None or run.op is None:
+    if run.op is None:
         return None
+    if found is None:
+        return _from_before_the_replay(run, run.op)
     changed = stepped(run.evidence, found.before.index, run.op.index)
     steps = tuple(dict.fromkeys(changed.values()))
     meeting = _chosen(found)
@@ -62,6 +64,28 @@ def reuse(run: Reading) -> Reuse | None:
         stored = made.span if "." in _name(meeting) and made.span is not None else place
         return Reuse("kept", stored, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps)
     return Reuse("losses", _line(found.before, run), found.before, _name(meeting), meeting, loop, steps=steps)
+
+
+def _from_before_the_replay(run: Reading, backward: OpRecord) -> Reuse | None:
+    """A late failure: the first thing with a graph that the replayed piece took in, and did not make, was kept from a round before."""
+    made: set[int] = set()
+    for op in run.evidence.ops:
+        if not op.replayed or op.index >= backward.index:
+            continue
+        for tensor in op.inputs:
+            if tensor.requires_grad and not tensor.is_leaf and tensor.id not in made and op.span is not None:
+                written = (o.expression for o in operands_of(run.evidence, op) if any(t.id == tensor.id for t in tensors_in(o.value)))
+                name = next(written, "") or run.history.names.get(tensor.id, "")
+                stored = _stored(run, name, op.span) if name.startswith("self.") else _bound(run, name, op.span)
+                return Reuse("kept", stored, backward, name, loop=_loop(run)) if stored is not None else None
+        made |= {t.id for t in op.outputs}
+    return None
+
+
+def _bound(run: Reading, name: str, near: Span) -> Span | None:
+    """The last assignment in the function around `near` that computes the name anew."""
+    found = assignments(run.sources, name, near.file, near.line if near.function not in ("", "<module>") else None) if name else ()
+    return found[-1] if found else None
 
 
 def _written_since(run: Reading, found: Shared) -> bool:

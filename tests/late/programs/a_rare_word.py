@@ -3,7 +3,7 @@ from torch import nn
 
 AT = 1
 WORDS = 20
-table = nn.Embedding(WORDS, 6)
+table = nn.Embedding(WORDS, 6)  #~ cause
 head = nn.Linear(6, 1)
 optimizer = torch.optim.SGD([*table.parameters(), *head.parameters()], lr=0.1)
 

@@ -30,7 +30,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord, Span, TensorFacts, tensors_in
 from ...reason.edits import append_method, insert_before, replace_text
 from ...reason.reading import Reading, reading
-from ...reason.structure import Around, decorator_of, with_around
+from ...reason.structure import Around, calls_of, decorator_of, with_around
 from ...reason.wording import code, first_fitting, place, tensor_text
 
 _MODE = ("inference_mode",)
@@ -117,7 +117,21 @@ class Inference(Family):
             mode = with_around(run.sources, call, _MODE) or decorator_of(run.sources, call, _MODE)
             if mode is not None:
                 return mode, call
+        if not calls and (only := self._only_mode(run)) is not None:
+            return only, None
         return None, calls[0] if calls else None
+
+    def _only_mode(self, run: Reading) -> Around | None:
+        """For a tensor that was made while the recorder stood aside: the program's one place that turns the mode on."""
+        uses = calls_of(run.sources, "inference_mode")
+        if len(uses) != 1:
+            return None
+        statement = run.sources.file(uses[0].file)
+        node = run.sources.node_at(uses[0])
+        holder = statement.statement(node) if statement is not None and node is not None else None
+        return (
+            Around(uses[0], run.sources.segment(uses[0]), statement.span(holder)) if statement is not None and holder is not None else None
+        )
 
     def _fixes(self, run: Reading, tensor: TensorFacts, name: str, mode: Around | None, what: str) -> list[Fix]:
         fixes: list[Fix] = []

@@ -21,6 +21,7 @@ Not to be confused with: `shape.batch-mismatch`, where a loss gets another numbe
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
@@ -67,9 +68,16 @@ class Broadcast(Family):
         clashing = conflict(run, [(name, tensor, found.dim) for name, tensor in (found.left, found.right)])
         notes = [*clashing.notes, self._transposed(found)]
         fixes = size_fixes(run, clashing)
+        if self._others_clash(found):  # no one number mends it
+            fixes = [replace(fix, edits=(), applicability="display-only") for fix in fixes]
         return run.diagnosis(
             self, headline, clashing.cause, clashing.because, trail=clashing.trail, notes=notes, fixes=fixes, confidence=Confidence.LIKELY
         )
+
+    def _others_clash(self, found: Clash) -> bool:
+        """Whether the shapes differ in more dimensions than the one that torch names."""
+        a, b = (tuple(reversed(tensor.shape or ())) for _, tensor in (found.left, found.right))
+        return sum(x != y and 1 not in (x, y) for x, y in zip(a, b)) > 1
 
     def _missing_dimension(self, run: Reading, headline: str, lying: Misplaced) -> Diagnosis | None:
         name, tensor = lying.small

@@ -33,6 +33,7 @@ from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
 from ...reason.texts import built_in_text, called_in_line, rebuilt
+from ...reason.unbatched import unbatched
 from ...reason.wording import code, place, shape_text
 
 
@@ -63,6 +64,11 @@ class Linear(Family):
         if wants is None or wants == gets:
             return None
         headline = f"{named(run, layer)} is built for {wants} input features but gets {gets}"
+        lone = unbatched(run, 3) if x.rank == 2 and math.prod(x.shape) == wants else None
+        if lone is not None:
+            notes = [lone.note, tensor_account(run, x, run.name_or_empty("input")), f"{wants} is {x.shape[0]} · {gets}: all of one sample"]
+            because = f"is {shape_text(lone.tensor.shape)}"
+            return run.diagnosis(self, headline, lone.cause, because, trail=run.trail(x, Size(-1)), notes=notes, fixes=[lone.fix])
         misfit = Misfit(
             layer, "in_features", wants, x, x.rank - 1, could_miss=("flatten", "move"), fits=lambda shape: self._fits(shape, wants)
         )

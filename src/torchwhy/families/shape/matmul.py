@@ -28,13 +28,13 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, Operand, OpRecord, Span, TensorFacts, tensors_in
 from ...reason.accounts import called
 from ...reason.conflict import conflict, size_fixes
-from ...reason.edits import append_method
+from ...reason.edits import append_method, replace_text
 from ...reason.fits import Shape, Step, steps
 from ...reason.misfits import broken_at
 from ...reason.partings import parted
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, reading
-from ...reason.shape_edits import without_method
+from ...reason.shape_edits import callee, without_method
 from ...reason.wording import code, first_fitting, place, shape_text
 
 _OPS = frozenset(
@@ -106,7 +106,11 @@ class Matmul(Family):
             return run.diagnosis(self, headline, span, because, trail=trail, notes=[*notes, told], fixes=fixes)
         if dims is None:
             notes.append(f"{code(run.op.name)} takes other numbers of dimensions: {run.failure.message.split('.')[0]}")
-            return run.diagnosis(self, headline, run.span_of(right.parameter) or run.raised, f"is {shape_text(b.shape)}", notes=notes)
+            odd, name = (left if a.rank > b.rank else right).parameter, callee(run.sources, run.raised)
+            edit = replace_text(name, "matmul") if name is not None and _multiplies(a.shape, b.shape) else ()
+            fixes = [Fix("take `matmul`, which multiplies batches of matrices", edit)] if edit else []
+            because = f"`{run.op.name}` takes other dimensions"
+            return run.diagnosis(self, headline, run.span_of(odd) or run.raised, because, notes=notes, fixes=fixes)
         owned = [t.id in run.history.owner_of for t in (a, b)]
         sides = [(left.expression or names[0].strip("`"), a, dims[0]), (right.expression or names[1].strip("`"), b, dims[1])]
         found = conflict(

@@ -38,6 +38,7 @@ from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
 from ...reason.texts import built_in_text, called_in_line, rebuilt
+from ...reason.unbatched import unbatched
 from ...reason.wording import code, layer_text, place, shape_text
 
 _SETTINGS = ("num_features", "num_channels", "normalized_shape")
@@ -177,6 +178,11 @@ class Norm(Family):
             return run.diagnosis(
                 self, headline, span, f"makes {rank} dimensions of {before.rank}", trail=run.trail(x, "rank"), notes=about, fixes=fixes
             )
+        lone = unbatched(run, x.rank) if x.rank + 1 in ranks and x.rank > 2 and channels == x.shape[0] else None
+        if lone is not None:
+            about.append(lone.note)
+            because = f"is {shape_text(lone.tensor.shape)}"
+            return run.diagnosis(self, headline, lone.cause, because, trail=run.trail(x, "rank"), notes=about, fixes=[lone.fix])
         cause, right = run.kind(layer), {4: "2d", 5: "3d"}.get(x.rank, "1d" if x.rank < 4 else "")
         kind = re.sub(r"[123]d$", right, layer.kind)
         fixes = []

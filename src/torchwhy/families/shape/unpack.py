@@ -178,6 +178,10 @@ class Unpack(Family):
         if loader is not None and loader.dataset_defined is not None:
             notes.append(f"{dataset} is defined at {place(loader.dataset_defined)}")
         fixes = []
+        if isinstance(batch, Items) and batch.keys:
+            keys = ", ".join(repr(key) for key in batch.keys)
+            notes.append(f"the batch is a dict with the keys {keys}; unpacking it gives the keys, not the tensors")
+            fixes = [Fix(f"take the batch as one name and its parts by key: {code(f'batch[{batch.keys[0]!r}]')}")]
         if parts == 1:
             first = found.targets.text.strip("()[] ").split(",")[0]
             fixes = [Fix(f"take the one part: {code(f'({first},)')}", (Edit(found.targets.span, f"({first},)"),))]
