@@ -95,3 +95,16 @@ def size_at_hand(run: Reading, written: Span | None, x: TensorFacts, batch: int)
         return ""
     name = run.sources.segment(span)
     return f"{name}.size({x.shape.index(batch)})" if name.isidentifier() else ""
+
+
+def asked_for(run: Reading, state: TensorFacts, dim: int, written: Span | None) -> Span | None:
+    """The caller's expression for the batch size, where a function made the state for whatever it was asked for."""
+    op = run.decided(state, Size(dim)).op
+    if op is None or written is None:
+        return None
+    handed = None
+    for origin in run.expression_origins(written, op.where, (state.shape or ())[dim]).origins[1:]:
+        if origin.kind != "argument":
+            break
+        handed = origin.span
+    return handed

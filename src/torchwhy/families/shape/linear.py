@@ -68,7 +68,7 @@ class Linear(Family):
         if lone is not None:
             notes = [lone.note, tensor_account(run, x, run.name_or_empty("input")), f"{wants} is {x.shape[0]} · {gets}: all of one sample"]
             because = f"is {shape_text(lone.tensor.shape)}"
-            return run.diagnosis(self, headline, lone.cause, because, trail=run.trail(x, Size(-1)), notes=notes, fixes=[lone.fix])
+            return run.diagnosis(self, headline, lone.expression.span, because, trail=run.trail(x, Size(-1)), notes=notes, fixes=[lone.fix])
         misfit = Misfit(
             layer, "in_features", wants, x, x.rank - 1, could_miss=("flatten", "move"), fits=lambda shape: self._fits(shape, wants)
         )

@@ -99,7 +99,8 @@ class Matmul(Family):
         names = called(run, a, left.expression), called(run, b, right.expression)
         notes = [f"{name}{self._owner(run, name, t)} is {t.dtype} {shape_text(t.shape)}" for name, t in zip(names, (a, b))]
         headline, dims = self._conflict(run.op, names, a.shape, b.shape)
-        cause = self._turned(run, (left, a), (right, b))
+        other_ranks = _RANKS.get(run.op.name.rstrip("_"), (a.rank, b.rank)) != (a.rank, b.rank)
+        cause = None if other_ranks else self._turned(run, (left, a), (right, b))
         if cause is not None:
             span, because, told, fixes = cause
             trail = run.trail(b, Size(b.rank - 1))

@@ -182,7 +182,7 @@ class Norm(Family):
         if lone is not None:
             about.append(lone.note)
             because = f"is {shape_text(lone.tensor.shape)}"
-            return run.diagnosis(self, headline, lone.cause, because, trail=run.trail(x, "rank"), notes=about, fixes=[lone.fix])
+            return run.diagnosis(self, headline, lone.expression.span, because, trail=run.trail(x, "rank"), notes=about, fixes=[lone.fix])
         cause, right = run.kind(layer), {4: "2d", 5: "3d"}.get(x.rank, "1d" if x.rank < 4 else "")
         kind = re.sub(r"[123]d$", right, layer.kind)
         fixes = []

@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Span, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import RNNS, base_kind
@@ -34,6 +34,7 @@ from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import (
+    asked_for,
     axes,
     batch_first,
     directions,
@@ -168,6 +169,9 @@ class Rnn(Family):
         batch_dim = len(wanted) - 2
         if dim == batch_dim:
             return self._batch(run, layer, x, state, headline, wanted, notes)
+        giver = run.decided(state, Size(dim)).module
+        if giver is not None and giver.id != layer.id and is_recurrent(giver) and dim == 0 and directions(giver) > directions(layer):
+            return self._both_directions(run, layer, giver, state, headline, wanted, notes)
         made = maker(run, state, dim)
         notes.append(size_account(run, state, dim))
         fixes = []
@@ -186,17 +190,27 @@ class Rnn(Family):
             self, headline, made, f"makes {shape_text(state.shape)}", trail=run.trail(state, Size(dim)), notes=notes, fixes=fixes
         )
 
-    def _asked_for(self, run: Reading, state: TensorFacts, dim: int, written: Span | None) -> Span | None:
-        """The caller's expression for the batch size, where a function made the state for whatever it was asked for."""
-        op = run.decided(state, Size(dim)).op
-        if op is None or written is None:
-            return None
-        handed = None
-        for origin in run.expression_origins(written, op.where, (state.shape or ())[dim]).origins[1:]:
-            if origin.kind != "argument":
-                break
-            handed = origin.span
-        return handed
+    def _both_directions(
+        self,
+        run: Reading,
+        layer: ModuleFacts,
+        giver: ModuleFacts,
+        state: TensorFacts,
+        headline: str,
+        wanted: tuple[int, ...],
+        notes: list[str],
+    ) -> Diagnosis:
+        """The state of a bidirectional layer is handed to one that reads in one direction."""
+        cause = run.setting(giver, "bidirectional", True)
+        notes.append(f"{named(run, giver)} is bidirectional: its state has two slices for each layer, {named(run, layer)} takes one")
+        span = span_of_state(run)
+        edit = edits.append_method(run.sources, span, f"[: {wanted[0]}]") if span is not None and len(states(run)) == 1 else ()
+        fix = Fix(
+            f"pass one direction of the state, or join the two: {wanted[0]} of {(state.shape or (0,))[0]} slices",
+            edit,
+            hides="the other direction",
+        )
+        return run.diagnosis(self, headline, cause, "bidirectional is True", trail=run.trail(state, Size(0)), notes=notes, fixes=[fix])
 
     def _told(self, run: Reading, who: str, told: dict[str, str | None]) -> Diagnosis:
         """From the message alone."""
@@ -234,7 +248,7 @@ class Rnn(Family):
             notes.append(f"in earlier calls the input was {shape_text(before.shape)}, now the batch is {batch}, as in a smaller last batch")
         made, fixes = maker(run, state, batch_dim), []
         written = written_size(run, state, batch_dim)
-        made = self._asked_for(run, state, batch_dim, written) or made
+        made = asked_for(run, state, batch_dim, written) or made
         notes.append(size_account(run, state, batch_dim))
         size = size_at_hand(run, written, x, batch)
         if written is not None and size:
