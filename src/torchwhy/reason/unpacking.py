@@ -10,14 +10,17 @@ from ..model import OpRecord, Span, TensorFacts, tensors_in
 from .reading import Reading
 from .source import Expression, SourceFile
 
-Kind = Literal["shape", "tensor", "scalar", "batch", "packed"]
+Kind = Literal["shape", "tensor", "scalar", "batch", "packed", "pieces"]
+
+
+_SPLITS = ("split", "chunk", "tensor_split", "split_with_sizes", "unsafe_split", "unsafe_chunk")
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacking:
     """`targets` is the failing tuple of names; `value` what the whole statement unpacks. `kind` says what was taken apart:
 
-    a tensor's shape, a tensor along its first dimension, a tensor without dimensions, a loader's batch, a packed sequence."""
+    a tensor's shape, a tensor along its first dimension, a tensor without dimensions, a loader's batch, a packed sequence, what a split gave."""
 
     targets: Expression
     names: int
@@ -54,6 +57,8 @@ def unpacking(run: Reading) -> Unpacking | None:
     if last is not None and last.name == "unbind" and last.inputs:
         made = run.history.producer(last.inputs[0], last.index)
         return Unpacking(*at, "tensor", last.inputs[0], _name(source, value, inner), made, inner)
+    if last is not None and last.name in _SPLITS and last.inputs and len(last.outputs) != len(targets.elts):
+        return Unpacking(*at, "pieces", last.inputs[0], _name(source, value, inner), last, inner)
     if last is not None and last.name == "_pack_padded_sequence" and run.failure.error_type == "ValueError":
         return Unpacking(*at, "packed", last.outputs[0] if last.outputs else None, "", last)
     if last is not None and last.name == "batch":

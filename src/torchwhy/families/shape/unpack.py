@@ -25,14 +25,16 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Edit, Evidence, Fix, Items, Span, TensorFacts
 from ...reason import edits
-from ...reason.accounts import tensor_account
+from ...reason.accounts import size_account, tensor_account
+from ...reason.history import number
 from ...reason.layers import base_kind
 from ...reason.misfits import MOVES, broken_at
 from ...reason.partings import parted
+from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
 from ...reason.unpacking import Unpacking, unpacking
-from ...reason.wording import code, place, shape_text
+from ...reason.wording import code, place, shape_text, tensor_text
 
 
 class Unpack(Family):
@@ -52,7 +54,14 @@ class Unpack(Family):
         found = unpacking(run)
         if found is None:
             return self._told(run, match)
-        told = {"shape": self._shape, "tensor": self._tensor, "scalar": self._scalar, "batch": self._batch, "packed": self._packed}
+        told = {
+            "shape": self._shape,
+            "tensor": self._tensor,
+            "scalar": self._scalar,
+            "batch": self._batch,
+            "packed": self._packed,
+            "pieces": self._pieces,
+        }
         return told[found.kind](run, found)
 
     def _told(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
@@ -77,6 +86,24 @@ class Unpack(Family):
         notes = [f"{tensor_account(run, x, found.tensor_name)}: {x.rank} dimensions for {names}, {found.names} names"]
         cause, because, told, fixes = self._blame(run, found, x)
         return run.diagnosis(self, headline, cause, because, trail=run.trail(x, "rank"), notes=[*notes, told], fixes=fixes)
+
+    def _pieces(self, run: Reading, found: Unpacking) -> Diagnosis | None:
+        """`split` and `chunk`: the size that is divided decides how many pieces there are."""
+        op, x = found.op, found.tensor
+        if op is None or x is None or not x.shape:
+            return None
+        given = number(op.argument("dim"))
+        dim = (given if given is not None else 0) % x.rank
+        pieces, size = [(t.shape or ())[dim : dim + 1] for t in op.outputs], x.shape[dim]
+        decision = run.decided(x, Size(dim))
+        cause = run.cause(decision, size)
+        notes = [
+            f"{code(op.name)} divides dimension {dim} of a {tensor_text(x)} into {', '.join(str(p[0]) for p in pieces if p)}",
+            f"{found.names} names of the first piece's size would need {found.names * pieces[0][0]}" if pieces and pieces[0] else "",
+            size_account(run, x, dim, decision),
+        ]
+        headline = f"{code(op.name)} of {size} gives {len(op.outputs)} pieces, but {found.names} names take them"
+        return run.diagnosis(self, headline, cause, f"makes it {size}", trail=run.trail(x, Size(dim)), notes=notes)
 
     def _blame(self, run: Reading, found: Unpacking, x: TensorFacts) -> tuple[Cause | Span, str, str, list[Fix]]:
         """What came with as many dimensions before; the step that took or gave one; else this line."""
