@@ -33,7 +33,7 @@ VARIANTS: dict[str, tuple[list[str], str]] = {
     "anomaly mode, no NaN check": ([sys.executable], "anomaly-no-nan"),
     "profiler with stacks": ([sys.executable], "profiler"),
     "DebugMode": ([sys.executable], "debugmode"),
-    "torchlens": ([sys.executable], "torchlens"),
+    "torchlens, a logged forward beside the step": ([sys.executable], "torchlens"),
 }
 
 
@@ -77,7 +77,7 @@ def measure(model: str, rounds: int) -> dict[str, tuple[float, float, float] | N
     usable = {n: v for n, v in VARIANTS.items() if v[1] != "torchlens" or importlib.util.find_spec("torchlens")}
     workers = {name: Worker(command, model, tool) for name, (command, tool) in usable.items()}
     ratios: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    slow = {"DebugMode", "torchlens"}
+    slow = {"DebugMode", "torchlens, a logged forward beside the step"}
     for name, worker in workers.items():
         worker.seconds(3 if name in slow else WARM_UP[model])
     for number in range(rounds):

@@ -36,10 +36,10 @@ def main() -> None:
     if name == "torchlens":
         import torchlens
 
-        plain = step
+        plain, trace = step, getattr(torchlens, "trace", None) or torchlens.log_forward_pass
 
         def step() -> float:  # its forward is logged; the rest of the step is the program's
-            torchlens.log_forward_pass(plain.model, plain.data)
+            trace(plain.model, plain.data)
             return plain()
 
     print("ready", flush=True)
