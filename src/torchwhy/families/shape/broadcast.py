@@ -68,7 +68,7 @@ class Broadcast(Family):
         clashing = conflict(run, [(name, tensor, found.dim) for name, tensor in (found.left, found.right)])
         notes = [*clashing.notes, self._transposed(found)]
         fixes = size_fixes(run, clashing)
-        if self._others_clash(found):  # no one number mends it
+        if clashing.side.decision.how == "created" and self._others_clash(found):  # no one number mends it
             fixes = [replace(fix, edits=(), applicability="display-only") for fix in fixes]
         return run.diagnosis(
             self, headline, clashing.cause, clashing.because, trail=clashing.trail, notes=notes, fixes=fixes, confidence=Confidence.LIKELY
