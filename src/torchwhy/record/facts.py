@@ -80,7 +80,7 @@ class Facts:
                 tensor.stride() if strided else None,
                 tensor.layout,
                 tensor.requires_grad,
-                tensor.is_leaf,
+                node is None,  # what `is_leaf` answers, without asking
                 type(node).__name__ if node is not None else None,
                 None if inference else tensor._version,
                 tensor.untyped_storage()._cdata if strided else None,

@@ -34,7 +34,7 @@ _RETURNS = 8
 class Recorder:
     """Sees the running program as a guest: it changes no result, keeps no tensor alive and leaves nothing behind."""
 
-    def __init__(self, mode: Mode = "adaptive", full_steps: int = 2, full_ops: int = 1000, ring: int = 8192) -> None:
+    def __init__(self, mode: Mode = "adaptive", full_steps: int = 2, full_ops: int = 500, ring: int = 8192) -> None:
         self.mode: Mode = mode
         self.full_steps, self.full_ops = full_steps, full_ops
         self.problems: list[str] = []

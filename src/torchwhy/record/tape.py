@@ -17,6 +17,7 @@ from .spans import Place, places_from
 
 _sequence: Callable[[], int] = getattr(torch._C._autograd, "_get_sequence_nr", lambda: 0)
 _any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", torch.is_autocast_enabled)
+_disabled = torch._C._disabled_torch_function_impl
 _SIMPLE = frozenset({int, float, bool, str, type(None)})
 _FAILURES = 16
 _DESCRIBED = 64
@@ -210,8 +211,9 @@ def _words(error: BaseException) -> str:
 def version_of(tensor: torch.Tensor) -> int | None:
     """The tensor's version counter; None where it has none."""
     try:
-        if type(tensor) is torch.Tensor:
-            return int(tensor._version)
+        kind = type(tensor)
+        if kind is torch.Tensor or kind.__torch_function__ is _disabled:
+            return tensor._version
         with torch._C.DisableTorchFunctionSubclass():
             return int(tensor._version)
     except Exception:
