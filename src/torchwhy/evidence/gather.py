@@ -53,6 +53,7 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
         again = replay(error, levels, recorder, lambda e: _look(e, recorder, every_level))
         if again is not None and again.failure is not None:
             frames = _as_replayed(failure.frames, again.failure.frames)
+            again = _as_called(again, failure.user_frames, again.failure.user_frames)
             failure = replace(failure, op=again.op, operands=operands_of(again.op), frames=frames)
     if again is not None:
         ops, graph, modules, seen = again.ops, again.graph or graph, again.modules or modules, replace(seen, replayed=True)
@@ -99,6 +100,24 @@ def _as_replayed(first: tuple[Frame, ...], again: tuple[Frame, ...]) -> tuple[Fr
             break
         merged[-back] = replace(one, locals=other.locals, module=other.module or one.module)
     return tuple(merged)
+
+
+def _as_called(again: Replayed, first: tuple[Frame, ...], frames: tuple[Frame, ...]) -> Replayed:
+    """What was run again out of its function, with the function's name and the calls that had led to it in the first run."""
+    top = frames[0].span if frames else None
+    depth = next((n for n, f in enumerate(first) if top is not None and (f.span.file, f.span.line) == (top.file, top.line)), None)
+    if top is None or depth is None:
+        return again
+    inside, above = first[depth].span.function, tuple(frame.span for frame in reversed(first[:depth]))
+
+    def called(op: OpRecord) -> OpRecord:
+        last = op.where[-1] if op.where else None
+        if not op.replayed or last is None or (last.file, last.function) != (top.file, top.function):
+            return op
+        return replace(op, where=(*op.where[:-1], replace(last, function=inside), *above))
+
+    op = called(again.op) if again.op is not None else None
+    return replace(again, ops=tuple(called(op) for op in again.ops), op=op)
 
 
 def _again_in_worker(told: Failure, worker: int, loading: Loading, recorder: "Recorder", outer: list[TracebackType]) -> Replayed | None:

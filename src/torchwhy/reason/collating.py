@@ -33,6 +33,8 @@ from .wording import code, place, plural, shape_text
 _FETCH, _COLLATE = "torch/utils/data/_utils/fetch.py", "torch/utils/data/_utils/collate.py"
 _GIVING = (*METHODS[2:5], "__getitems__", "__next__")
 _RESIZING = ("interpolate", "upsample", "grid_sample", "getitem", "narrow", "pad", "unfold", "slice", "resize_")
+_CUTTING = ("getitem", "narrow", "slice")
+_MANY = 16
 _PICTURE_CHANNELS = {1, 2, 3, 4}
 
 
@@ -121,7 +123,8 @@ class Batch:
         odd, usual = (self.decision(part, clash) for part in (clash.odd, clash.usual))
         if odd is not None and odd.op is not None and usual is not None and usual.op is not None:
             apart = odd.op.span is not None and usual.op.span is not None and odd.op.span.line != usual.op.span.line
-            if apart or odd.how == "op" and odd.op.name in _RESIZING and not self.is_ragged(clash):
+            cut_short = odd.op.name in _CUTTING and self.is_exception(clash)  # there was no more: what it asks for is as ever
+            if apart or odd.how == "op" and odd.op.name in _RESIZING and not cut_short and not self.is_ragged(clash):
                 dim = self.differing(clash)[0]
                 return self.run.cause(odd, self.shape(clash.odd)[dim]), text
         if self.is_ragged(clash) and self.loader is not None:
@@ -139,13 +142,19 @@ class Batch:
         return tuple(n for n, (a, b) in enumerate(zip(one, other)) if a != b) if len(one) == len(other) else ()
 
     def is_ragged(self, clash: Clash) -> bool:
-        """Whether the sizes vary by nature: one dimension alone, and not the channels of a picture."""
+        """Whether the sizes vary by nature: one dimension alone, not the channels of a picture, and not one sample after many of one size."""
         dims = self.differing(clash)
-        if len(dims) != 1 or not {p.sample.index is None for p in clash.parts}:
+        if len(dims) != 1 or not clash.parts or self.is_exception(clash):
             return False
         sizes = {self.shape(p)[dims[0]] for p in clash.parts if len(self.shape(p)) > dims[0]}
         channels = len(self.shape(clash.odd)) == 3 and dims[0] in (0, 2) and sizes <= _PICTURE_CHANNELS
         return not channels
+
+    def is_exception(self, clash: Clash) -> bool:
+        """Whether one sample alone parts from all the others of its batch and of the batches before."""
+        others = [self.shape(part) for part in clash.parts if part.position != clash.odd.position]
+        before = (self.loader.batch_number or 0) if self.loader is not None else 0
+        return before * len(clash.parts) >= _MANY and set(others) == {self.shape(clash.usual)}
 
     def is_beside(self, clash: Clash) -> bool:
         """Whether the program's own function may well take samples that differ so: it reads them by key, or joins them there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from .history import History
 from .places import Place
 from .reading import Cause, Reading
 from .sizes import size_expression
-from .source import Sources
+from .source import FUNCTIONS, Sources
 from .walk import Walk
 
 
@@ -56,7 +57,10 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
     now, then = found.now, found.then
     if now is None or now.span is None:
         bound = run.bound_at(found.tensor)
-        return run.expression_origins(bound) if bound is not None else None
+        cause = run.expression_origins(bound) if bound is not None else None
+        built = {loader.built[0] for loader in run.evidence.loaders if loader.built}
+        by_loader = cause is not None and any((cause.span.file, cause.span.line) == (span.file, span.line) for span in built)
+        return run.sample() or cause if by_loader else _yielded(run, cause) or cause if cause is not None else None
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
     here, there = _inside(run, now.where), _inside(run, then.where) if then is not None else ()
@@ -75,6 +79,16 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
                 run.expression_origins(written.span, now.where, found.tensor.shape[found.dim]), found.tensor.shape[found.dim]
             )
     return data_origin(run, now)
+
+
+def _yielded(run: Reading, cause: Cause) -> Cause | None:
+    """What the program's own generator gives out, where a call of one is all that is known of the data."""
+    call, source = run.sources.call_at(cause.span), run.sources.file(cause.span.file)
+    if call is None or source is None:
+        return None
+    function = Walk(run.sources).seek(Place(source, call.func), *FUNCTIONS)
+    given = [n.value for n in ast.walk(function.node) if isinstance(n, ast.Yield) and n.value is not None] if function is not None else []
+    return Cause(function.source.span(given[0])) if function is not None and len(given) == 1 else None
 
 
 def _to_the_end(cause: Cause, value: int) -> Cause:

@@ -246,10 +246,10 @@ class Reading:
             return None
         chain = origins(self.sources, written[position].span, first.where)
         decided_at = [o for o in chain if o.form != "name"]
-        sample = self._sample() if not decided_at or any(o.kind == "loop" for o in chain) else None
+        sample = self.sample() if not decided_at or any(o.kind == "loop" for o in chain) else None
         return sample or (Cause(decided_at[-1].span, chain) if decided_at else None)
 
-    def _sample(self) -> Cause | None:
+    def sample(self) -> Cause | None:
         """What the dataset's `__getitem__` returns, for data that the program's one loader gave and nothing else is known of."""
         defined = {loader.dataset_defined for loader in self.evidence.loaders if loader.batch_number is not None}
         where = next(iter(defined)) if len(defined) == 1 else None

@@ -57,7 +57,7 @@ def reuse(run: Reading) -> Reuse | None:
     if user.index < found.before.index:
         return Reuse("losses", _line(found.before, run), found.before, _name(meeting), meeting, loop, steps=steps)
     if steps and not found.leaves & changed.keys():
-        return _undetached(run, found, meeting, loop, place, steps)
+        return _undetached(run, found, meeting, _loop(run) if found.before.span == run.raised else loop, place, steps)
     if _written_since(run, found) and _before(place, loop):
         return Reuse("outside", place, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps)
     if found.before.span == run.raised:  # the round before of one loop: it was made then, and stored
@@ -76,7 +76,7 @@ def _from_before_the_replay(run: Reading, backward: OpRecord) -> Reuse | None:
             if tensor.requires_grad and not tensor.is_leaf and tensor.id not in made and op.span is not None:
                 written = (o.expression for o in operands_of(run.evidence, op) if any(t.id == tensor.id for t in tensors_in(o.value)))
                 name = next(written, "") or run.history.names.get(tensor.id, "")
-                stored = _stored(run, name, op.span) if name.startswith("self.") else _bound(run, name, op.span)
+                stored = _bound(run, name, op.span) or (_stored(run, name, op.span) if "." in name else None)
                 return Reuse("kept", stored, backward, name, loop=_loop(run)) if stored is not None else None
         made |= {t.id for t in op.outputs}
     return None
@@ -163,14 +163,22 @@ def _kept(run: Reading, found: Shared, meeting: Meeting, steps: tuple[OpRecord, 
 
 
 def _stored(run: Reading, name: str, near: Span) -> Span | None:
-    """The assignment to the attribute outside of `__init__` that gives it something computed."""
-    source = run.sources.file(near.file)
+    """The assignment to the attribute outside of `__init__` that gives it something computed; for another object's, in the one file that has it."""
+    here = run.sources.file(near.file)
+    own = name.startswith("self.")
+    wanted = name if own else f"self.{name.rpartition('.')[2]}"
     found = []
-    for scope, all_ in bindings(source).items() if source is not None else ():
-        if isinstance(scope, FUNCTIONS) and scope.name != "__init__":
-            found += [b for b in all_ if b.name == name and b.value is not None and not isinstance(b.value, ast.Constant)]
-    grown = [b for b in found if not _makes_zeros(b.value)]
-    return source.span((grown or found)[-1].statement) if source is not None and found else None
+    for source in (here,) if own else run.sources.files():
+        for scope, all_ in bindings(source).items() if source is not None else ():
+            if isinstance(scope, FUNCTIONS) and scope.name != "__init__":
+                found += [(source, b) for b in all_ if b.name == wanted and b.value is not None and not isinstance(b.value, ast.Constant)]
+    if not own and len({source.file for source, _ in found if source is not None}) > 1:
+        return None
+    grown = [(source, b) for source, b in found if not _makes_zeros(b.value)]
+    if not found:
+        return None
+    source, binding = (grown or found)[-1]
+    return source.span(binding.statement) if source is not None else None
 
 
 def _makes_zeros(node: ast.AST | None) -> bool:

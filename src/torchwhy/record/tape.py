@@ -213,7 +213,8 @@ def version_of(tensor: torch.Tensor) -> int | None:
     try:
         kind = type(tensor)
         if kind is torch.Tensor or kind.__torch_function__ is _disabled:
-            return tensor._version
+            version: int = tensor._version
+            return version
         with torch._C.DisableTorchFunctionSubclass():
             return int(tensor._version)
     except Exception:

@@ -20,10 +20,11 @@ Not to be confused with: `autograd.nondifferentiable`, where an operation such a
 
 from __future__ import annotations
 
+import ast
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts, tensors_in
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, OpRecord, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.backward import roots, wanted
 from ...reason.cut_edits import mended
@@ -70,7 +71,8 @@ class NoGradFn(Family):
     def _input(self, run: Reading, name: str, tensor: TensorFacts) -> Diagnosis:
         """`autograd.grad` for a tensor that was never told to require grad, such as data."""
         op = run.history.producer(tensor, run.before)
-        span = op.span if op is not None else None
+        made_at = op.span if op is not None else None
+        span, target = _named_at(run, op) if op is not None else (None, "")
         headline = fitting(
             f"the gradient for {name} is asked for, but {name} does not require grad",
             f"{name} does not require grad",
@@ -78,15 +80,10 @@ class NoGradFn(Family):
         )
         notes = (
             f"{name} is {tensor_text(tensor)} with `requires_grad=False`",
-            f"it was made by `{op.name}` at {place(span)}, out of data alone" if op is not None else "",
+            f"it was made by `{op.name}` at {place(made_at)}, out of data alone" if op is not None else "",
         )
-        bare = name.strip("`")
-        made = (
-            edits.insert_after(run.sources, span.file, span.line, f"{bare}.requires_grad_(True)")
-            if span is not None and bare.isidentifier()
-            else ()
-        )
-        fix = Fix(f"let {name} require grad before the model runs on it: `requires_grad_(True)`", made, "safe")
+        told = edits.insert_after(run.sources, span.file, span.line, f"{target}.requires_grad_(True)") if span and target else ()
+        fix = Fix(f"let {name} require grad before the model runs on it: `requires_grad_(True)`", told, "safe")
         trail = (Label(run.raised, "raised here"),)
         return run.diagnosis(
             self, headline, span, "made without `requires_grad`", trail=trail, notes=notes, fixes=(fix,), confidence=Confidence.CERTAIN
@@ -211,6 +208,18 @@ def _name(run: Reading, tensor: TensorFacts | None) -> str:
     if root is not None and root.expression and tensors_in(root.value) == (tensor,):
         return root.expression
     return run.name_of(tensor)
+
+
+def _named_at(run: Reading, op: OpRecord) -> tuple[Span | None, str]:
+    """Where what the op made got a name of the program's, which may be outside of the function that made it; with the name."""
+    for span in op.where:
+        statement = run.sources.statement_at(span.file, span.line)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+        if isinstance(target, ast.Name):
+            return span, target.id
+        if not isinstance(statement, ast.Return):
+            break
+    return op.span, ""
 
 
 def _words(run: Reading, found: Cut, lead: str) -> tuple[str, str, tuple[str, ...]]:

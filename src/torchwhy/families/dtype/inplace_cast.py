@@ -29,6 +29,7 @@ from ...reason.convert import METHODS
 from ...reason.provenance import Decision
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
+from ...reason.writes import storage_name
 
 
 class InplaceCast(Family):
@@ -70,9 +71,8 @@ class InplaceCast(Family):
             else f"{code(name)} is {tensor_text(target)}"
         ]
         notes += [f"{code(n or 'the other side')} is {tensor_text(t)}" for n, t in others[:1]]
-        owner = run.history.owner_of.get(target.id)
-        if owner is not None:
-            notes.append(f"{code(name)} is {code(owner[0].fqn + '.' + owner[1])}, of {code(owner[0].kind)}")
+        if owned := storage_name(run, target.storage):
+            notes.append(f"{code(name)} is {code(owned)} in memory")
         return run.diagnosis(
             self,
             f"{code(name)} is {target.dtype} and can't take the {got} result of {code(run.op.name if run.op else 'the op')}",
@@ -112,7 +112,7 @@ class InplaceCast(Family):
             if edit:
                 fixes.append(Fix(f"make {code(run.name_of(target) or 'it')} {got}", edit, "safe"))
         out_of_place = edits.out_of_place(run.sources, run.raised)
-        if out_of_place:
+        if out_of_place and not storage_name(run, target.storage):  # a module would not see another tensor under a local name
             fixes.append(Fix("use the out-of-place op, whose result has its own dtype", out_of_place))
         if (
             others

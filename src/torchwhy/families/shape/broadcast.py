@@ -26,7 +26,7 @@ from dataclasses import replace
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason import edits
-from ...reason.broadcasting import REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
+from ...reason.broadcasting import LOOKUPS, REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
 from ...reason.conflict import conflict, size_fixes
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, grouped, place, shape_text, tensor_text
@@ -85,6 +85,8 @@ class Broadcast(Family):
         operand = next((o for o in run.operands if o.value == tensor), None)
         at = operand.span if operand is not None else None
         span = op.span if op is not None and op.span is not None else at or run.raised
+        if at is not None and op is not None and op.name in LOOKUPS and span.function != run.raised.function:
+            span = at  # a helper that looks up a number for each index is right for its other callers
         notes = [
             f"{code(lying.large[0])} is {tensor_text(lying.large[1])}, {code(name)} is {tensor_text(tensor)};"
             " shapes are laid on each other from the right",

@@ -29,7 +29,7 @@ from ...reason.accounts import called, setting_account, tensor_account
 from ...reason.fits import Kind, Shape, steps
 from ...reason.following import added_axis
 from ...reason.misfits import MOVES, broken_at
-from ...reason.partings import data_origin
+from ...reason.partings import data_origin, parted
 from ...reason.provenance import path
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
@@ -84,6 +84,10 @@ class ConvRank(Family):
         def fits(shape: Shape) -> bool:
             return len(shape) == spatial + 2 and (wants is None or shape[1] == wants)
 
+        earlier = run.earlier_input(x)
+        if earlier is not None and earlier.rank != x.rank and (parting := parted(run, x, earlier)) is not None:
+            told = f"in earlier calls it was {shape_text(earlier.shape)}; what came now parts from that at {place(parting.span)}"
+            return parting, f"gives {shape_text(x.shape)}", [], [told]
         found = broken_at(run, x, fits, 0, MOVES | {"flatten"})
         if found is not None and found[0].span is not None:
             op, before = found
