@@ -111,10 +111,11 @@ def _as_called(again: Replayed, first: tuple[Frame, ...], frames: tuple[Frame, .
     inside, above = first[depth].span.function, tuple(frame.span for frame in reversed(first[:depth]))
 
     def called(op: OpRecord) -> OpRecord:
-        last = op.where[-1] if op.where else None
-        if not op.replayed or last is None or (last.file, last.function) != (top.file, top.function):
+        again_at = [n for n, span in enumerate(op.where) if (span.file, span.function) == (top.file, top.function)]
+        if not op.replayed or not again_at:
             return op
-        return replace(op, where=(*op.where[:-1], replace(last, function=inside), *above))
+        last = again_at[-1]  # behind it: who ran the piece again
+        return replace(op, where=(*op.where[:last], replace(op.where[last], function=inside), *above))
 
     op = called(again.op) if again.op is not None else None
     return replace(again, ops=tuple(called(op) for op in again.ops), op=op)
