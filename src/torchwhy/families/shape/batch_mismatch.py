@@ -62,6 +62,8 @@ class BatchMismatch(Family):
             f"{code(left)} has {m} rows, {code(right)} has {n}: not the same batch", f"{m} rows meet {n}: they are not the same batch"
         )
         notes = [tensor_account(run, x, left), tensor_account(run, y, right)]
+        if x.rank == 2 and y.rank > 1 and not y.is_floating and y.numel == m:
+            return self._not_flattened(run, headline, y, right, m, notes)
         changes = [c for c in (batch_change(run, left, x, n), batch_change(run, right, y, m)) if c is not None and c.span is not None]
         if changes and (not is_broadcast or run.op is not None and run.op.name in _LOSSES):
             return self._changed(run, headline, max(changes, key=lambda c: (c.layer is not None, c.op.index)), notes)
@@ -70,6 +72,17 @@ class BatchMismatch(Family):
         found = conflict(run, [(left, x, 0), (right, y, 0)])
         fixes = [Fix(f"give {code(left)} and {code(right)} the same rows, {m} or {n}")]
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=found.notes, fixes=fixes)
+
+    def _not_flattened(self, run: Reading, headline: str, y: TensorFacts, name: str, rows: int, notes: list[str]) -> Diagnosis:
+        """One label for each row of the predictions, but still in the shape of the batch."""
+        made, here = run.history.producer(y, run.before), run.span_of("target")
+        notes = [*notes, f"{code(name)} holds {rows} labels in all, one for each row, in the shape {shape_text(y.shape)}"]
+        flat = edits.append_method(run.sources, here, ".reshape(-1)") if here is not None else ()
+        fix = Fix(f"flatten {code(name)} to [{rows}], as the predictions are", flat, "safe")
+        cause = made.span if made is not None and made.span is not None else here
+        return run.diagnosis(
+            self, headline, cause, f"{shape_text(y.shape)}, not [{rows}]", trail=run.trail(y, "rank"), notes=notes, fixes=[fix]
+        )
 
     def _pair(self, run: Reading) -> tuple[Named, Named] | None:
         tensors = [(name, t) for name, t in run.tensors if t.shape]

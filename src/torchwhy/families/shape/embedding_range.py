@@ -26,7 +26,7 @@ from ...model import Diagnosis, Evidence, Fix, ModuleFacts
 from ...reason import edits
 from ...reason.accounts import setting_account
 from ...reason.provenance import Size
-from ...reason.ranges import Outlier, before_counting, beyond_told, maker, maker_told, outlier, position_told
+from ...reason.ranges import Outlier, before_counting, beyond_told, counts, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.wording import code, first_fitting, place, tensor_text
 
@@ -85,7 +85,9 @@ class EmbeddingRange(Family):
         made = maker(run, found)
         if len(cause.origins) > 1 and (cause.origins[-1].form in ("name", "call") or made is not None and made[1].span == cause.span):
             # the number was counted, or the index was made from it: it is the table that needs another
-            cause = Cause(cause.origins[0].span, cause.origins[:1])
+            reckoned = next((n for n, o in enumerate(cause.walk) if o.form == "expression" and counts(o)), None)
+            chain = cause.walk[: reckoned + 1] if reckoned is not None else cause.origins[:1]
+            cause = Cause(chain[-1].span, chain)
         fixes = self._fixes(run, counted if made is None or made[1].span != counted.span else cause, found, layer, low)
         return run.diagnosis(self, headline, cause, f"num_embeddings is {rows}", trail=trail, notes=notes, fixes=fixes)
 
