@@ -1,14 +1,18 @@
 """What a replayed piece of the program may not do: write files, open connections, start programs.
 
-An audit hook (PEP 578) sees what goes through Python. torch's own file writers are C++ and raise no audit event, so `torch.save` and its
-kin are replaced by functions that do nothing. The hook can't be removed: only ever call this in a child.
+An audit hook (PEP 578) sees what goes through Python. torch's own file writers are C++ and raise no audit event: Linux's fences hold for
+them, and everywhere else `torch.save` fills a buffer instead of a file. Nothing of it can be taken back: only ever call this in a child.
 """
 
 from __future__ import annotations
 
+import glob
+import io
 import os
 import sys
 from typing import Any
+
+from .landlock import fence_in, fences
 
 _FORBIDDEN = frozenset(
     [
@@ -64,6 +68,14 @@ def close_off() -> None:
     def nothing(*args: Any, **kwargs: Any) -> None:
         """A writer that does not write."""
 
-    torch.save = nothing
     torch.jit.save = nothing
+    serialization: Any = torch.serialization
+    opened = getattr(serialization, "_open_zipfile_writer", None)
+    if opened is not None:
+        serialization._open_zipfile_writer = lambda to: opened(io.BytesIO() if isinstance(to, (str, os.PathLike)) else to)
+    else:
+        torch.save = nothing
+    if fences():
+        shared = [path for path in ("/dev/shm",) if os.path.isdir(path)]  # through which workers hand their batches over
+        fence_in(shared, [d for d in (os.devnull, *glob.glob("/dev/nvidia*")) if not os.path.isdir(d)])
     sys.addaudithook(_hook)
