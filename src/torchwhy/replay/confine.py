@@ -17,36 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .landlock import die_with_parent, fence_in
+from .sandbox import CHANGES, CONNECTS, STARTS, WRITES
 
 _FORKS = 64
 _FILE_BYTES = 4 << 30
 _SHARED = "/dev/shm"
-_CHANGES = frozenset(
-    [
-        "os.remove",
-        "os.rename",
-        "os.rmdir",
-        "os.mkdir",
-        "os.link",
-        "os.symlink",
-        "os.truncate",
-        "os.chmod",
-        "os.chown",
-        "os.utime",
-        "os.setxattr",
-        "os.removexattr",
-        "shutil.rmtree",
-        "shutil.move",
-        "shutil.copyfile",
-        "shutil.chown",
-        "sqlite3.connect",
-    ]
-)
-_STARTS = frozenset(
-    ["os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.Popen", "pty.spawn", "os.forkpty", "webbrowser.open"]
-)
-_CONNECTS = frozenset(["socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"])
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], None]) -> None:
@@ -74,13 +49,13 @@ class _Guard:
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             self._opens(*arguments)
-        elif event in _CHANGES:
+        elif event in CHANGES:
             paths = _changed(event, arguments)
             if not all(self._is_inside(path, folder) for path, folder in paths):
                 self._refuse(event, f"changes {_shown(paths[-1][0])}")
-        elif event in _STARTS:
+        elif event in STARTS:
             self._refuse(event, "starts another program")
-        elif event in _CONNECTS:
+        elif event in CONNECTS:
             if arguments[1] is not None and not self._is_local(arguments[1]):  # None: connected already
                 self._refuse(event, "opens a connection")
         elif event in ("os.kill", "os.killpg"):
@@ -89,7 +64,7 @@ class _Guard:
             self._forks()
 
     def _opens(self, path: Any, mode: Any, flags: Any) -> None:
-        writes = (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & _WRITES)
+        writes = (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & WRITES)
         if writes and isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path) != os.devnull and not self._is_inside(path):
             self._refuse("open", f"writes {_shown(path)}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from .landlock import fence_in, fences
 
-_FORBIDDEN = frozenset(
+CHANGES = frozenset(
     [
         "os.remove",
         "os.rename",
@@ -26,30 +26,22 @@ _FORBIDDEN = frozenset(
         "os.chmod",
         "os.chown",
         "os.utime",
-        "os.fork",
-        "os.forkpty",
-        "os.exec",
-        "os.posix_spawn",
-        "os.system",
-        "os.kill",
-        "os.killpg",
-        "os.putenv",
+        "os.setxattr",
+        "os.removexattr",
         "shutil.rmtree",
         "shutil.move",
         "shutil.copyfile",
-        "subprocess.Popen",
-        "socket.connect",
-        "socket.bind",
-        "socket.sendto",
-        "urllib.Request",
-        "ftplib.connect",
-        "smtplib.connect",
-        "webbrowser.open",
-        "pty.spawn",
+        "shutil.chown",
         "sqlite3.connect",
     ]
 )
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+STARTS = frozenset(
+    ["os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.Popen", "pty.spawn", "os.forkpty", "webbrowser.open"]
+)
+CONNECTS = frozenset(["socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"])
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_OTHERS = frozenset(["os.fork", "os.kill", "os.killpg", "os.putenv", "urllib.Request", "ftplib.connect", "smtplib.connect"])
+_FORBIDDEN = CHANGES | STARTS | CONNECTS | _OTHERS
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -57,7 +49,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         raise PermissionError(f"{event} is not allowed in a replay")
     if event == "open" and isinstance(args[0], (str, bytes)) and os.fsdecode(args[0]) != os.devnull:
         mode, flags = args[1], args[2]
-        if (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & _WRITES):
+        if (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & WRITES):
             raise PermissionError("files are not written in a replay")
 
 
