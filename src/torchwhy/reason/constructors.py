@@ -34,12 +34,7 @@ def failing_class(run: Reading, name: str = "") -> tuple[SourceFile, ast.ClassDe
     cls = run.sources.class_at(frame.span.file, frame.span.line) if frame is not None else None
     if source is not None and cls is not None and (not name or cls.name == name):
         return source, cls
-    found = [
-        (f, n)
-        for f in run.sources.files()
-        for n in f.nodes
-        if isinstance(n, ast.ClassDef) and n.name == name and "site-packages" not in f.file
-    ]
+    found = [(f, n) for f in run.sources.files() for n in f.nodes if isinstance(n, ast.ClassDef) and n.name == name]
     return found[0] if len(found) == 1 else None
 
 

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from ..model import Plain, Span
-from .holdings import method_of, program_files
+from .holdings import method_of
 from .reading import Reading
 from .source import Function, SourceFile
 
@@ -67,7 +67,7 @@ class CustomFunction:
 
 def custom_function(run: Reading, name: str = "") -> CustomFunction | None:
     """The Function that failed: by its name, the class in torch's frames, the class around the failing line; else the only one."""
-    known = [CustomFunction(f, n) for f in program_files(run.sources) for n in f.nodes if isinstance(n, ast.ClassDef) and _derives(n)]
+    known = [CustomFunction(f, n) for f in run.sources.files() for n in f.nodes if isinstance(n, ast.ClassDef) and _derives(n)]
     wanted = name or _in_frames(run)
     inside = run.sources.class_at(run.raised.file, run.raised.line)
     for found in ([c for c in known if c.name == wanted], [c for c in known if c.cls is inside], known if len(known) == 1 else []):

@@ -44,13 +44,6 @@ class Stored:
         return isinstance(value, ast.Constant)
 
 
-def program_files(sources: Sources) -> Iterator[SourceFile]:
-    """The files of the program itself: not torch's, another package's or Python's own."""
-    for source in sources.files():
-        if not any(part in source.file.replace("\\", "/") for part in ("site-packages/", "dist-packages/", "/lib/python")):
-            yield source
-
-
 def class_of(sources: Sources, module: ModuleFacts) -> tuple[SourceFile, ast.ClassDef] | None:
     """The class statement of a module whose class the program defines."""
     source = sources.file(module.defined.file) if module.defined is not None else None
@@ -69,7 +62,7 @@ def lineage(sources: Sources, source: SourceFile, cls: ast.ClassDef) -> Iterator
         yield where, at
         for base in at.bases:
             name = base.id if isinstance(base, ast.Name) else base.attr if isinstance(base, ast.Attribute) else ""
-            waiting += [(f, n) for f in program_files(sources) for n in f.nodes if isinstance(n, ast.ClassDef) and n.name == name]
+            waiting += [(f, n) for f in sources.files() for n in f.nodes if isinstance(n, ast.ClassDef) and n.name == name]
 
 
 def stores(source: SourceFile, name: str, within: ast.AST | None = None) -> list[Stored]:
@@ -91,7 +84,7 @@ def stores_of(sources: Sources, module: ModuleFacts, attribute: str) -> list[Sto
 
 def stored_anywhere(sources: Sources, name: str) -> list[Stored]:
     """The same in all files of the program."""
-    return [s for source in program_files(sources) for s in stores(source, name)]
+    return [s for source in sources.files() for s in stores(source, name)]
 
 
 def _stored(source: SourceFile, node: ast.AST, name: str) -> Iterator[Stored]:
@@ -141,7 +134,7 @@ def _is_named(target: ast.expr, name: str) -> bool:
 def calls_of(sources: Sources, name: str) -> list[Span]:
     """The places of all calls in the program of a function with this last name."""
     found = []
-    for source in program_files(sources):
+    for source in sources.files():
         for node in source.nodes:
             if isinstance(node, ast.Call):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""

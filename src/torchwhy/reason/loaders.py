@@ -67,7 +67,7 @@ def _only_setting(run: Reading, name: str, value: object) -> Span | None:
         return None
     found = []
     for source in run.sources.files():
-        for node in source.nodes if "-packages" not in source.file else ():
+        for node in source.nodes:
             for key, given in _named(node):
                 if key == name and isinstance(given, ast.Constant) and given.value == value and type(given.value) is type(value):
                     found.append(source.span(given))
@@ -105,8 +105,7 @@ def only_call(run: Reading, name: str) -> Span | None:
 
 def class_named(run: Reading, name: str) -> tuple[SourceFile, ast.ClassDef] | None:
     """The program's one class of a name."""
-    own = [source for source in run.sources.files() if "-packages" not in source.file]
-    found = [(s, n) for s in own for n in s.nodes if isinstance(n, ast.ClassDef) and n.name == name]
+    found = [(s, n) for s in run.sources.files() for n in s.nodes if isinstance(n, ast.ClassDef) and n.name == name]
     return found[0] if len(found) == 1 else None
 
 

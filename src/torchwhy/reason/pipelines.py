@@ -89,8 +89,6 @@ def flips(run: Reading) -> tuple[Span, ...]:
     """Every place that turns a NumPy array around, which gives a view with a negative stride."""
     found = []
     for source in run.sources.files():
-        if "-packages" in source.file:
-            continue
         for node in source.nodes:
             backwards = isinstance(node, ast.Subscript) and any(isinstance(n, ast.Slice) and _is_backwards(n) for n in ast.walk(node.slice))
             named = isinstance(node, ast.Call) and last_name(node) in FLIPS and "torch" not in source.segment(node.func)

@@ -32,7 +32,7 @@ from .provenance import Decision, Property, Size, decided, path
 from .scopes import assignments, value_of
 from .shape_edits import callee
 from .sizes import size_expression
-from .source import Sources
+from .source import Sources, is_installed
 from .structure import methods, returns, super_init
 from .wording import code, tensor_text
 
@@ -362,7 +362,7 @@ class Reading:
         labels: list[Label] = []
         for op in ops:
             label = self.label(op)
-            if label is None or self._is_foreign(label.span):
+            if label is None or is_installed(label.span.file):
                 continue
             if labels and (labels[-1].span.file, labels[-1].span.line) == (label.span.file, label.span.line):
                 labels.pop()
@@ -370,9 +370,6 @@ class Reading:
         if len(labels) > limit:
             labels = [labels[0], *labels[-(limit - 1) :]]
         return (*labels, Label(self.raised, "raised here"))
-
-    def _is_foreign(self, span: Span) -> bool:
-        return "site-packages" in span.file
 
     # ── the answer ────────────────────────────────────────────────────────────────────────────────────────────────────
     def diagnosis(

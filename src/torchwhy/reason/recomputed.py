@@ -7,7 +7,7 @@ import re
 
 from ..model import Confidence, Fix, Label, Span
 from . import edits
-from .holdings import class_of, lineage, method_of, program_files
+from .holdings import class_of, lineage, method_of
 from .members import module_named
 from .origins import argument
 from .reading import Cause, Reading
@@ -55,7 +55,7 @@ def _checkpoint_call(run: Reading) -> Span | None:
     """The program's call of `checkpoint`: recorded by its frame, else the only one in the text."""
     found = [
         (f, n)
-        for f in program_files(run.sources)
+        for f in run.sources.files()
         for n in f.nodes
         if isinstance(n, ast.Call) and last_name(n) in ("checkpoint", "checkpoint_sequential")
     ]
@@ -129,12 +129,12 @@ def _bodies(run: Reading, function: str, call: Span | None) -> list[tuple[Source
     name = function.rpartition(".")[2]
     found: list[tuple[SourceFile, ast.AST]] = [
         (f, n)
-        for f in program_files(run.sources)
+        for f in run.sources.files()
         for n in f.nodes
         if isinstance(n, (ast.FunctionDef, ast.Lambda)) and getattr(n, "name", "") == name
     ]
     for source, cls in lineage(run.sources, *own) if own is not None else ():
         found += [(source, m) for m in [method_of(cls, "forward")] if m is not None]
     if not found:  # in a loop over layers: every forward of the program's modules
-        found = [(f, n) for f in program_files(run.sources) for n in f.nodes if isinstance(n, ast.FunctionDef) and n.name == "forward"]
+        found = [(f, n) for f in run.sources.files() for n in f.nodes if isinstance(n, ast.FunctionDef) and n.name == "forward"]
     return found

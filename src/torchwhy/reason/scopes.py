@@ -259,7 +259,7 @@ def module_file(sources: Sources, source: SourceFile, module: str, level: int = 
     if not base:
         return None
     names = {f"{base}.py", f"{base}/__init__.py"}
-    files = {f.file.replace("\\", "/"): f for f in sources.files()}
+    files = {f.file.replace("\\", "/"): f for f in sources.every_file()}
     found = [f for name, f in files.items() if name in names] or [
         f for name, f in files.items() if any(name.endswith(f"/{wanted}") for wanted in names)
     ]

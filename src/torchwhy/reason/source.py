@@ -20,6 +20,7 @@ Position = tuple[int, int, int, int]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_INSTALLED = ("site-packages/", "dist-packages/", "/lib/python")
 UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 """What `ast` raises on text that it cannot take (nesting too deep and lone surrogates among it)."""
 
@@ -175,6 +176,11 @@ def read(file: str, text: str) -> SourceFile:
     return SourceFile(file, text)
 
 
+def is_installed(file: str) -> bool:
+    """Whether the file belongs to an installed package or to Python."""
+    return any(part in file.replace("\\", "/") for part in _INSTALLED)
+
+
 class Sources:
     """All files of a program. Cheap to make: parses are shared."""
 
@@ -190,6 +196,10 @@ class Sources:
         return sum(source.uses[kind, name] for source in self.files() for kind in kinds)
 
     def files(self) -> Iterator[SourceFile]:
+        """The files of the program itself: not torch's, another package's or Python's own."""
+        return (read(name, text) for name, text in self.evidence.sources if not is_installed(name))
+
+    def every_file(self) -> Iterator[SourceFile]:
         return (read(name, text) for name, text in self.evidence.sources)
 
     def line_text(self, file: str, line: int) -> str:
