@@ -66,6 +66,7 @@ class Laboratory:
             return self.run_in(folder, script or next(iter(files)), mode, verify)
 
     def run_in(self, folder: Path, script: str, mode: str = "adaptive", verify: bool = False) -> Trial:
+        """Run a script in its folder; with the mode `plain` as python does, without torchwhy."""
         with tempfile.TemporaryDirectory() as name:
             out, err, report = (Path(name) / kind for kind in ("out", "err", "report"))
             request = {"folder": str(folder), "script": script, "out": str(out), "err": str(err), "report": str(report), "mode": mode}
@@ -101,7 +102,8 @@ def _environment() -> dict[str, str]:
 
 def _run_apart(request: dict[str, str]) -> int:
     options = ["--record", request["mode"], "--report", request["report"], *([] if request["verify"] else ["--no-verify"])]
-    command = [sys.executable, "-m", "torchwhy", "run", *options, request["script"]]
+    torchwhy = [] if request["mode"] == "plain" else ["-m", "torchwhy", "run", *options]
+    command = [sys.executable, *torchwhy, request["script"]]
     with open(request["out"], "wb") as out, open(request["err"], "wb") as err:
         done = subprocess.run(command, cwd=request["folder"], stdout=out, stderr=err, env=_environment(), timeout=LIMIT_S)
     return done.returncode
@@ -153,7 +155,11 @@ def _become(request: dict[str, str]) -> None:
     atexit._clear()
     code = 0
     try:
-        Session(Program(request["script"]), Options(report=request["report"], record=request["mode"], verify=bool(request["verify"]))).run()
+        if request["mode"] == "plain":
+            Program(request["script"]).load().execute()
+        else:
+            options = Options(report=request["report"], record=request["mode"], verify=bool(request["verify"]))
+            Session(Program(request["script"]), options).run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:
