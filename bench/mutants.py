@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 from laboratory import Laboratory, Trial  # noqa: E402
 from mutators import MUTATORS, Mutant, mutants, programs  # noqa: E402
 
-_MISUSED = re.compile(r"AttributeError: '(?!Tensor)[\w.]+' object has no attribute '(detach|item|double|\w+_)'")
+_MISUSED = re.compile(r"AttributeError: '(?!Tensor)[\w.]+' object has no attribute '(detach|data|item|double|\w+_)'")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ _INPLACE = (
     "sigmoid",
     "tanh",
     "exp",
-    "softmax",
     "clamp",
     "pow",
     "masked_fill",
@@ -90,11 +89,13 @@ class _Text:
     def replaced(self, node: ast.AST, text: str) -> _Change:
         return _Change(self.start(node), self.end(node), text)
 
+    def grouped(self, node: ast.AST) -> str:
+        """Its text, in parentheses where a method could not be called on it."""
+        return self.of(node) if isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)) else f"({self.of(node)})"
+
     def after(self, node: ast.AST, text: str) -> _Change:
-        """A method called on it, in parentheses where they are needed."""
-        plain = isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
-        whole = self.of(node) if plain else f"({self.of(node)})"
-        return self.replaced(node, whole + text)
+        """A method called on it."""
+        return self.replaced(node, self.grouped(node) + text)
 
     def calls(self) -> Iterator[tuple[ast.Call, str]]:
         for node in ast.walk(self.tree):
@@ -165,7 +166,7 @@ def drops(text: _Text) -> Iterator[_Change]:
     """A conversion or an option left out."""
     for call, name in text.calls():
         if name in _DROPPED and isinstance(call.func, ast.Attribute) and text.of(call.func.value) not in ("F", "torch", "nn"):
-            yield text.replaced(call, text.of(call.func.value))
+            yield text.replaced(call, text.grouped(call.func.value))
         for option in call.keywords:
             if option.arg in _OPTIONS:
                 before = max(
@@ -176,14 +177,16 @@ def drops(text: _Text) -> Iterator[_Change]:
 
 
 def cuts(text: _Text) -> Iterator[_Change]:
-    """The link to the graph cut: `.detach()`, `.item()`, `.data`, `.numpy()`, `no_grad`."""
+    """The link to the graph cut: `.detach()`, `.data`, `no_grad`, and at a loss `.item()` and `torch.tensor(…)`."""
     for node in ast.walk(text.tree):
         value = node.value if isinstance(node, (ast.Assign, ast.Return, ast.AugAssign)) else None
         if value is None or not any(isinstance(n, (ast.Call, ast.BinOp)) for n in ast.walk(value)) or not _may_be_tensor(value):
             continue
         yield text.after(value, ".detach()")
-        yield text.after(value, ".item()")
-        yield text.after(value, ".detach().numpy()")
+        yield text.after(value, ".data")
+        if _is_loss(text, node, value):
+            yield text.after(value, ".item()")
+            yield text.replaced(value, f"torch.tensor({text.of(value)})")
         if not isinstance(node, ast.Return):
             yield text.replaced(node, f"with torch.no_grad(): {text.of(node)}")
 
@@ -192,6 +195,11 @@ def _may_be_tensor(value: ast.expr) -> bool:
     if isinstance(value, ast.Call):
         return called(value)[:1].islower() and called(value) not in ("len", "list", "zip", "sum", "split", "field", "main")
     return not isinstance(value, (ast.Tuple, ast.List, ast.Dict, ast.ListComp, ast.DictComp, ast.Constant))
+
+
+def _is_loss(text: _Text, node: ast.AST, value: ast.AST) -> bool:
+    target = text.of(node.targets[0]) if isinstance(node, ast.Assign) else ""
+    return "loss" in target or isinstance(value, ast.Call) and called(value) in ("mean", "criterion", "cross_entropy", "smooth_l1_loss")
 
 
 def writes(text: _Text) -> Iterator[_Change]:
@@ -203,13 +211,12 @@ def writes(text: _Text) -> Iterator[_Change]:
                 yield text.replaced(node, f"{text.of(node.targets[0])} {sign}= {text.of(node.value.right)}")
         if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult, ast.Sub)) and not isinstance(node.left, ast.Constant):
             method = {ast.Add: "add_", ast.Mult: "mul_", ast.Sub: "sub_"}[type(node.op)]
-            left = text.of(node.left) if isinstance(node.left, (ast.Name, ast.Attribute, ast.Call)) else f"({text.of(node.left)})"
-            yield text.replaced(node, f"{left}.{method}({text.of(node.right)})")
+            yield text.replaced(node, f"{text.grouped(node.left)}.{method}({text.of(node.right)})")
     for call, name in text.calls():
         if name in _INPLACE and isinstance(call.func, ast.Attribute):
             if text.of(call.func.value) in ("torch", "F") and call.args:
                 rest = ", ".join(text.of(a) for a in call.args[1:])
-                yield text.replaced(call, f"{text.of(call.args[0])}.{name}_({rest})")
+                yield text.replaced(call, f"{text.grouped(call.args[0])}.{name}_({rest})")
             else:
                 yield text.replaced(call.func, f"{text.of(call.func)}_")
         if name in _LAYERS_INPLACE and not any(k.arg == "inplace" for k in call.keywords):
@@ -224,7 +231,7 @@ def dtypes(text: _Text) -> Iterator[_Change]:
             yield from (text.replaced(node, f"{text.of(node.value)}.{other}") for other in _DTYPES[node.attr])
     for call, name in text.calls():
         if isinstance(call.func, ast.Attribute) and name in _CASTS and not call.args:
-            yield from (text.replaced(call, f"{text.of(call.func.value)}.{other}()") for other in _CASTS[name])
+            yield from (text.replaced(call, f"{text.grouped(call.func.value)}.{other}()") for other in _CASTS[name])
         if name in _MAKES and text.of(call.func).startswith("torch.") and not any(k.arg == "dtype" for k in call.keywords):
             dtype = "torch.int32" if name in ("arange", "randint") else "torch.float64"
             yield text.replaced(call, f"{text.of(call)[:-1]}, dtype={dtype})")

@@ -77,7 +77,7 @@ class Blame:
     side: Side
     others: tuple[Side, ...]
     reason: str
-    """The rule that decided: news, odd, converted, data, branch, layer (a promise that is a layer's), written, later, or first."""
+    """The rule that decided: news, otherwise, odd, converted, data, branch, layer (a promise that is a layer's), written, later, or first."""
 
 
 def value_of(tensor: TensorFacts, what: Property) -> object:

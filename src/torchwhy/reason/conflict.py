@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..model import Fix, Label, ModuleFacts, OpRecord, Span, TensorFacts
 from . import edits
 from .accounts import size_account, tensor_account
 from .batches import lost_batch, took_rows_for_time
-from .blame import Blame, Side, blame, side
+from .blame import Blame, Side, blame, derives, side
 from .layers import same_padding
+from .misfits import otherwise
 from .partings import parted
 from .provenance import Decision, Size, decided, path
 from .reading import Cause, Reading, named
@@ -27,6 +30,7 @@ class Conflict:
     because: str
     trail: tuple[Label, ...]
     notes: tuple[str, ...]
+    fixes: tuple[Fix, ...] = ()
 
     @property
     def side(self) -> Side:
@@ -43,6 +47,9 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
     `to_blame`: the side, where the op itself says it.
     """
     sides = [side(run.evidence, name, tensor, Size(dim), run.before) for name, tensor, dim in operands]
+    written = _written_otherwise(run, sides) if to_blame is None and len(sides) == 2 else None
+    if written is not None:
+        return written
     blamed = blame(run.evidence, run.op, sides, Size(operands[0][2]))
     if to_blame is not None and blamed.reason not in ("news", "odd"):
         blamed = Blame(sides[to_blame], tuple(s for n, s in enumerate(sides) if n != to_blame), "written")
@@ -50,6 +57,23 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
     notes = [*_news(run, blamed), *(told(run, one) for one in (blamed.side, *blamed.others))]
     what = Size(operands[sides.index(blamed.side)][2] % max(1, blamed.side.tensor.rank))
     return Conflict(blamed, cause, because(blamed.side, cause), run.trail(blamed.side.tensor, what), tuple(dict.fromkeys(notes)))
+
+
+def _written_otherwise(run: Reading, sides: Sequence[Side]) -> Conflict | None:
+    """The side that a step made which, in another dimension or order, would have given it just the other's shape."""
+    for one, other in (sides, sides[::-1]):
+        if derives(run.evidence, one.tensor, other.tensor, run.before) or one.tensor.shape is None:
+            continue
+        found = otherwise(run, one.tensor, partial(operator.eq, other.tensor.shape))
+        if found is not None and found[0].span is not None:
+            op, ways = found
+            note = f"as {code(ways[0].text)} it would be {shape_text(ways[0].shape)}, the shape of {code(other.name)}"
+            fixes = tuple(Fix(f"write {code(way.text)}", way.edits) for way in ways[:2])
+            because = f"makes {shape_text(op.outputs[0].shape)}"
+            trail = run.trail(one.tensor, one.what or Size(0))
+            notes = dict.fromkeys((note, told(run, one), told(run, other)))
+            return Conflict(Blame(one, (other,), "otherwise"), Cause(found[0].span), because, trail, tuple(notes), fixes)
+    return None
 
 
 def cause_of(run: Reading, blamed: Blame) -> Cause:
@@ -105,6 +129,8 @@ def told(run: Reading, one: Side) -> str:
 
 def size_fixes(run: Reading, found: Conflict) -> list[Fix]:
     """What brings the blamed side to the size of the others: a padding, another number at the literal, or, told only, a projection."""
+    if found.fixes:
+        return list(found.fixes)
     one, other = found.side, found.blame.others[0]
     decision, last = one.decision, found.cause.origins[-1] if found.cause.origins else None
     layer = decision.module

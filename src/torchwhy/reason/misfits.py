@@ -3,9 +3,10 @@
 Asked in this order, the first that applies:
  1. *news*: the layer has taken its size from this very place before, and only now another one came: the data changed, not the layer
  2. *broken*: a step that only moves or drops dimensions, before which the tensor did fit
- 3. *missing*: one such step at the call makes the tensor fit
- 4. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
- 5. *layer*: the constructor argument of this layer
+ 3. *otherwise*: a step before it that, written in another dimension or order, would have made the tensor fit
+ 4. *missing*: one such step at the call makes the tensor fit
+ 5. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
+ 6. *layer*: the constructor argument of this layer
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Literal
 from ..model import Confidence, Fix, Label, ModuleFacts, OpRecord, Span, TensorFacts
 from . import edits
 from .accounts import called, setting_account, size_account, tensor_account
+from .alternatives import Alternative, fitting, swapped
 from .fits import Kind, Shape, Step, steps
+from .history import first_tensor
 from .partings import parted
 from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
@@ -25,7 +28,7 @@ from .shape_edits import put_before, without_method
 from .signatures import holds
 from .wording import code, place, shape_text
 
-Why = Literal["broken", "news", "missing", "giver", "layer"]
+Why = Literal["broken", "news", "otherwise", "missing", "giver", "layer"]
 _TURNS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "view", "reshape", "squeeze", "unsqueeze")
 _REDUCES = ("getitem", "select", "mean", "sum", "max", "amax", "min", "amin", "argmax")
 MOVES = frozenset((*_TURNS, *_REDUCES))
@@ -77,6 +80,7 @@ def explain(run: Reading, misfit: Misfit) -> Explanation:
     found = (
         _news(run, misfit, decision, fits)
         or _broken(run, misfit, fits)
+        or _otherwise(run, misfit, fits)
         or _missing(run, misfit, fits)
         or _giver(run, misfit, decision)
         or _layer(run, misfit, decision)
@@ -100,6 +104,21 @@ def broken_at(
         if name in moves and fits(inputs[0].shape or ()):
             return op, inputs[0]
         if name not in moves and name not in _PASSES:
+            return None
+    return None
+
+
+def otherwise(
+    run: Reading, tensor: TensorFacts, fits: Callable[[Shape], bool], dim: int = 0
+) -> tuple[OpRecord, tuple[Alternative, ...]] | None:
+    """The last step that would have made a tensor that fits, written in another dimension or order; nothing that computes may lie behind it."""
+    for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=40)):
+        ways = [way for way in fitting(run.sources, op, fits) if way.kind != "left out"]
+        if ways and op.outputs:
+            before = first_tensor(op)
+            rows = before.shape[0] if before is not None and before.shape else None
+            return op, tuple(sorted(ways, key=lambda way: (way.shape or (None,))[0] != rows))
+        if op.name.rstrip("_") not in _PASSES:
             return None
     return None
 
@@ -136,6 +155,17 @@ def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shap
     missing = _missing(run, misfit, fits)
     fixes = [*(missing[4] if missing else ()), fix]
     return "news", cause or run.raised, f"{misfit.gets} where {misfit.wants} came before", (note, told), fixes, Confidence.LIKELY
+
+
+def _otherwise(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
+    found = otherwise(run, misfit.tensor, fits, misfit.dim)
+    if found is None:
+        return None
+    op, ways = found
+    assert op.span is not None
+    notes = [f"as {code(way.text)} it would be {shape_text(way.shape)}, which has the {misfit.wants}" for way in ways[:1]]
+    fixes = [Fix(f"write {code(way.text)}", way.edits) for way in ways[:2]]
+    return "otherwise", op.span, f"makes {shape_text(op.outputs[0].shape)}", notes, fixes, Confidence.LIKELY
 
 
 def _missing(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
@@ -196,7 +226,10 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
         while handed < len(here.origins) and here.origins[handed].kind == "argument":
             handed += 1
         here = Cause(here.origins[handed - 1].span, here.origins[:handed])
-    fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
+    turned = _turned_round(run, misfit)
+    if turned is not None:
+        here = Cause(turned.edits[0].span)
+    fixes = [*([turned] if turned else ()), _built_for(run, misfit.layer, misfit.setting, misfit.gets)]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
         shared_by = misfit.gets // (giver.number(decision.setting) or misfit.gets)  # two directions give twice the size
@@ -204,6 +237,19 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
             fixes.append(_built_for(run, giver, decision.setting, misfit.wants // max(shared_by, 1)))
     confidence = Confidence.CERTAIN if decision.product or giver is None else Confidence.LIKELY
     return "layer", here, f"{misfit.setting} is {misfit.wants}", (), fixes, confidence
+
+
+def _turned_round(run: Reading, misfit: Misfit) -> Fix | None:
+    """The layer's two sizes in each other's place, where the other one is what comes in."""
+    layer = misfit.layer
+    if layer.defined is not None or misfit.setting not in layer.signature[:2] or not layer.built:
+        return None
+    other = layer.signature[1 - layer.signature.index(misfit.setting)]
+    source, call = run.sources.file(layer.built[0].file), run.sources.call_at(layer.built[0])
+    if layer.number(other) != misfit.gets or source is None or call is None or len(call.args) < 2:
+        return None
+    way = swapped(source, call, 0, 1)
+    return Fix(f"write {code(way.text)}", way.edits, changes=f"{named(run, layer)} gets weights of another size")
 
 
 def parts_of(decision: Decision) -> tuple[int, ...]:
