@@ -4,9 +4,10 @@ Asked in this order, the first that applies:
  1. *news*: the layer has taken its size from this very place before, and only now another one came: the data changed, not the layer
  2. *broken*: a step that only moves or drops dimensions, before which the tensor did fit
  3. *otherwise*: a step before it that, written in another dimension or order, would have made the tensor fit
- 4. *missing*: one such step at the call makes the tensor fit
- 5. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
- 6. *layer*: the constructor argument of this layer
+ 4. *turned*: the layer's own two sizes in each other's place would fit
+ 5. *missing*: one such step at the call makes the tensor fit
+ 6. *giver*: the size was promised by another layer, and that layer is the odd one (its number stands alone, this layer's is shared)
+ 7. *layer*: the constructor argument of this layer
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from .shape_edits import put_before, without_method
 from .signatures import holds
 from .wording import code, place, shape_text
 
-Why = Literal["broken", "news", "otherwise", "missing", "giver", "layer"]
+Why = Literal["broken", "news", "otherwise", "turned", "missing", "giver", "layer"]
 _TURNS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "view", "reshape", "squeeze", "unsqueeze")
 _REDUCES = ("getitem", "select", "mean", "sum", "max", "amax", "min", "amin", "argmax")
 MOVES = frozenset((*_TURNS, *_REDUCES))
 _ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu", "elu", "softmax", "dropout")
 _PASSES = frozenset((*_ACTIVATIONS, "contiguous", "clone", "detach", "to", "float", "add", "mul", "sub", "div"))
+
+_AS_IT_CAME = ("given", "created", "python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def explain(run: Reading, misfit: Misfit) -> Explanation:
         _news(run, misfit, decision, fits)
         or _broken(run, misfit, fits)
         or _otherwise(run, misfit, fits)
+        or _turned(run, misfit, decision)
         or _missing(run, misfit, fits)
         or _giver(run, misfit, decision)
         or _layer(run, misfit, decision)
@@ -113,11 +117,14 @@ def otherwise(
 ) -> tuple[OpRecord, tuple[Alternative, ...]] | None:
     """The last step that would have made a tensor that fits, written in another dimension or order; nothing that computes may lie behind it."""
     for op in reversed(path(run.evidence, tensor, Size(dim), run.before, limit=40)):
+        before, now = first_tensor(op), op.outputs[0].shape if op.outputs else None
+        rows = before.shape[0] if before is not None and before.shape else None
         ways = [way for way in fitting(run.sources, op, fits) if way.kind != "left out"]
+        ways.sort(key=lambda way: (way.shape or (None,))[0] != rows)
+        if now and now[0] == rows:  # what keeps the batch is not to lose it
+            ways = [way for way in ways if way.shape and way.shape[0] == rows]
         if ways and op.outputs:
-            before = first_tensor(op)
-            rows = before.shape[0] if before is not None and before.shape else None
-            return op, tuple(sorted(ways, key=lambda way: (way.shape or (None,))[0] != rows))
+            return op, tuple(ways)
         if op.name.rstrip("_") not in _PASSES:
             return None
     return None
@@ -166,6 +173,23 @@ def _otherwise(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> F
     notes = [f"as {code(way.text)} it would be {shape_text(way.shape)}, which has the {misfit.wants}" for way in ways[:1]]
     fixes = [Fix(f"write {code(way.text)}", way.edits) for way in ways[:2]]
     return "otherwise", op.span, f"makes {shape_text(op.outputs[0].shape)}", notes, fixes, Confidence.LIKELY
+
+
+def _turned(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
+    layer = misfit.layer
+    if layer.defined is not None or misfit.setting not in layer.signature[:2] or not layer.built or decision.how in _AS_IT_CAME:
+        return None
+    other = layer.signature[1 - layer.signature.index(misfit.setting)]
+    source, call = run.sources.file(layer.built[0].file), run.sources.call_at(layer.built[0])
+    if layer.number(other) != misfit.gets or source is None or call is None or len(call.args) < 2:
+        return None
+    if sum(m.built[:1] == layer.built[:1] for m in run.evidence.modules) > 1:  # the line is right for others
+        return None
+    way = swapped(source, call, 0, 1)
+    changes = f"{named(run, layer)} gets weights of another size"
+    fixes = (Fix(f"write {code(way.text)}", way.edits, changes=changes), _built_for(run, layer, misfit.setting, misfit.gets))
+    note = f"{code(other)} is {misfit.gets}: with both in each other's place they would fit"
+    return "turned", way.span, f"{misfit.setting} is {misfit.wants}, {other} {misfit.gets}", (note,), fixes, Confidence.LIKELY
 
 
 def _missing(run: Reading, misfit: Misfit, fits: Callable[[Shape], bool]) -> Found | None:
@@ -226,10 +250,7 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
         while handed < len(here.origins) and here.origins[handed].kind == "argument":
             handed += 1
         here = Cause(here.origins[handed - 1].span, here.origins[:handed])
-    turned = _turned_round(run, misfit)
-    if turned is not None:
-        here = Cause(turned.edits[0].span)
-    fixes = [*([turned] if turned else ()), _built_for(run, misfit.layer, misfit.setting, misfit.gets)]
+    fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
         shared_by = misfit.gets // (giver.number(decision.setting) or misfit.gets)  # two directions give twice the size
@@ -237,19 +258,6 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
             fixes.append(_built_for(run, giver, decision.setting, misfit.wants // max(shared_by, 1)))
     confidence = Confidence.CERTAIN if decision.product or giver is None else Confidence.LIKELY
     return "layer", here, f"{misfit.setting} is {misfit.wants}", (), fixes, confidence
-
-
-def _turned_round(run: Reading, misfit: Misfit) -> Fix | None:
-    """The layer's two sizes in each other's place, where the other one is what comes in."""
-    layer = misfit.layer
-    if layer.defined is not None or misfit.setting not in layer.signature[:2] or not layer.built:
-        return None
-    other = layer.signature[1 - layer.signature.index(misfit.setting)]
-    source, call = run.sources.file(layer.built[0].file), run.sources.call_at(layer.built[0])
-    if layer.number(other) != misfit.gets or source is None or call is None or len(call.args) < 2:
-        return None
-    way = swapped(source, call, 0, 1)
-    return Fix(f"write {code(way.text)}", way.edits, changes=f"{named(run, layer)} gets weights of another size")
 
 
 def parts_of(decision: Decision) -> tuple[int, ...]:

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..model import Diagnosis, Failure, Fix, Report, Verification
+from ..model import Diagnosis, Failure, Fix, Label, Report, Verification
 from ..reason.diffs import diff
 from ..reason.source import Sources
+from ..reason.wording import place
 from ..replay.trial import Outcome, Trial
 from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
 from .numbers import numbers
 from .search import guesses, probes, solutions
+from .turns import place_of, turns
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
@@ -24,6 +26,7 @@ _MOST = 6
 _DEEPEST = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
+_MOST_TURNS = 24
 _MOST_FOUND = 2
 _SEARCHED = ("shape.", "dtype.", "device.")
 _QUICK = 1.5
@@ -102,6 +105,11 @@ class _Proven:
         return self.fix.verification.outcome == "gone"
 
 
+@dataclass(frozen=True)
+class _Turned(_Proven):
+    """One that writes a step before the failure otherwise."""
+
+
 @dataclass
 class _Proof:
     report: Report
@@ -121,13 +129,39 @@ class _Proof:
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
             more = [] if d or any(p.holds and not p.fix.hides for p in own.values()) else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
-            diagnoses.append(_with(diagnosis, ranked([*own.values(), *more], rest, unpatched)))
+            fixes = ranked([*own.values(), *more], rest, unpatched)
+            diagnoses.append(self._blaming(_with(diagnosis, fixes), more))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
     def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
-        """Where nothing that was proposed holds: fixes in sequence, then candidates by search."""
+        """Where nothing that was proposed holds: one step before the failure written otherwise, fixes in sequence, then other numbers."""
         search = self.report.diagnoses[0].family.startswith(_SEARCHED) and unpatched.seconds < _QUICK
+        if search and (turned := self._turned(unpatched)):
+            return turned
         return self._deeper(tried, unpatched) or (self._searched(unpatched) if search and self._has_time() else [])
+
+    def _turned(self, unpatched: Outcome) -> list[_Proven]:
+        evidence = self.report.evidence
+        tried = self._tried(self._ready(turns(evidence, self.failure, _MOST_TURNS)), unpatched)
+        held = [p for p in tried if self._holds_on(p, unpatched)]
+        said = f"found by trial: {len(tried)} changes were run"
+        return [_Turned(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]
+
+    def _shown(self, proven: _Proven, said: str) -> Fix:
+        return replace(proven.fix, changes=said, diff=diff(proven.fix.edits, Sources(self.report.evidence)))
+
+    def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven]) -> Diagnosis:
+        """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
+        if not any(isinstance(p, _Turned) for p in more):
+            return diagnosis
+        at = place_of(more[0].candidate.fix.edits)
+        if (at.file, at.line) == (diagnosis.cause.span.file, diagnosis.cause.span.line):
+            return diagnosis
+        source = Sources(self.report.evidence)
+        statement = source.statement_at(at.file, at.line)
+        span = source.span_of(at.file, statement) if statement is not None and statement.lineno == at.line else at
+        note = f"trials decided between the lines: {more[0].fix.title}, and the run goes on; no change at {place(diagnosis.cause.span)} did that"
+        return replace(diagnosis, cause=Label(span, "written otherwise, the run goes on"), notes=(note, *diagnosis.notes))
 
     def _searched(self, unpatched: Outcome) -> list[_Proven]:
         """First guesses, and numbers moved a little; then the values that follow from what moved."""
@@ -148,7 +182,7 @@ class _Proof:
             more = self._tried(self._ready(solved)[:_MOST_GUESSES], unpatched)
             tried, held = [*tried, *more], [p for p in more if self._holds_on(p, unpatched)]
         said = f"found by trial: {len(tried)} changes were run"
-        return [replace(p, fix=replace(p.fix, changes=said, diff=diff(p.fix.edits, Sources(evidence)))) for p in held[:_MOST_FOUND]]
+        return [replace(p, fix=self._shown(p, said)) for p in held[:_MOST_FOUND]]
 
     def _ready(self, fixes: Sequence[Fix]) -> list[Candidate]:
         return [made for fix in fixes if (made := candidate(fix, self.report.evidence)) is not None]
