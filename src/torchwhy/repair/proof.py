@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..model import Diagnosis, Failure, Fix, Label, Report, Verification
+from ..model import Diagnosis, Evidence, Failure, Fix, Label, Report, Verification
 from ..reason.diffs import diff
 from ..reason.source import Sources
 from ..reason.wording import place
@@ -17,7 +17,7 @@ from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
 from .numbers import numbers
 from .search import guesses, probes, solutions
-from .turns import place_of, turns
+from .turns import like_others, place_of, turns
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
@@ -27,6 +27,7 @@ _DEEPEST = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
 _MOST_TURNS = 24
+_MOST_ODD = 4
 _MOST_FOUND = 2
 _SEARCHED = ("shape.", "dtype.", "device.")
 _QUICK = 1.5
@@ -127,22 +128,26 @@ class _Proof:
         diagnoses = []
         for d, diagnosis in enumerate(self.report.diagnoses):
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
-            more = [] if d or any(p.holds and not p.fix.hides for p in own.values()) else self._more(list(own.values()), unpatched)
+            odd = self._turned(like_others, _MOST_ODD, unpatched) if not d and self._searches(unpatched) else []
+            held = d or odd or any(p.holds and not p.fix.hides for p in own.values())
+            more = odd if held else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
-            fixes = ranked([*own.values(), *more], rest, unpatched)
+            fixes = ranked([*odd, *own.values(), *(more if more is not odd else [])], rest, unpatched)
             diagnoses.append(self._blaming(_with(diagnosis, fixes), more))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
     def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
         """Where nothing that was proposed holds: one step before the failure written otherwise, fixes in sequence, then other numbers."""
-        search = self.report.diagnoses[0].family.startswith(_SEARCHED) and unpatched.seconds < _QUICK
-        if search and (turned := self._turned(unpatched)):
+        search = self._searches(unpatched)
+        if search and (turned := self._turned(turns, _MOST_TURNS, unpatched)):
             return turned
         return self._deeper(tried, unpatched) or (self._searched(unpatched) if search and self._has_time() else [])
 
-    def _turned(self, unpatched: Outcome) -> list[_Proven]:
-        evidence = self.report.evidence
-        tried = self._tried(self._ready(turns(evidence, self.failure, _MOST_TURNS)), unpatched)
+    def _searches(self, unpatched: Outcome) -> bool:
+        return self.report.diagnoses[0].family.startswith(_SEARCHED) and unpatched.seconds < _QUICK
+
+    def _turned(self, ways: Callable[[Evidence, Failure, int], list[Fix]], most: int, unpatched: Outcome) -> list[_Proven]:
+        tried = self._tried(self._ready(ways(self.report.evidence, self.failure, most)), unpatched)
         held = [p for p in tried if self._holds_on(p, unpatched)]
         said = f"found by trial: {len(tried)} changes were run"
         return [_Turned(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]

@@ -7,14 +7,16 @@ size 1 more or less in what a step gives. Which of them holds, the runs show.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..model import Edit, Evidence, Failure, Fix, OpRecord, Span, TensorFacts, tensors_in
-from ..reason.alternatives import Alternative, alternatives, called, swapped
-from ..reason.edits import append_method, set_keyword
+from ..reason.alternatives import Alternative, alternatives, called, is_torchs_name, swapped
+from ..reason.edits import append_method, out_of_place, set_keyword
 from ..reason.history import history_of
 from ..reason.source import SourceFile, Sources
+from ..reason.structure import methods
 from .writing import is_outside
 
 _STEPS = 24
@@ -23,14 +25,24 @@ _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
 def turns(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
     """At most so many fixes worth a trial, the most telling first."""
-    sources = Sources(evidence)
-    way = steps(evidence, failure)
-    built = _constructors(evidence, way)
-    found: list[Fix] = []
-    for fix in (*_like_others(sources, built), *_steps_otherwise(sources, way), *_swaps(sources, built), *_resized(sources, way)):
-        if fix.edits and all(fix.edits != other.edits for other in found):
-            found.append(fix)
-    return found[:most]
+    sources, way = Sources(evidence), steps(evidence, failure)
+    swaps = sorted(_swaps(evidence, sources, _constructors(evidence, way)), key=lambda pair: -pair[0])
+    named = [fix for gain, fix in swaps if gain > 0]
+    others = [fix for gain, fix in swaps if gain == 0]
+    return _distinct([*_not_in_place(sources, way), *named, *_steps_otherwise(sources, way), *others, *_resized(sources, way)])[:most]
+
+
+def like_others(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
+    """Steps and layers made as the program's other calls of the same thing are, where this one is the odd one out."""
+    sources, way = Sources(evidence), steps(evidence, failure)
+    calls = dict.fromkeys([*(op.span for op in way if op.span is not None), *_constructors(evidence, way)])
+    return _distinct(
+        [fix for source, call in _calls(sources, tuple(calls)) for fix in (*_options(sources, source, call), *_arguments(source, call))]
+    )[:most]
+
+
+def _distinct(fixes: Sequence[Fix]) -> list[Fix]:
+    return list({fix.edits: fix for fix in reversed(fixes) if fix.edits}.values())[::-1]
 
 
 def steps(evidence: Evidence, failure: Failure) -> list[OpRecord]:
@@ -64,26 +76,73 @@ def _steps_otherwise(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]
         yield from (_fix(other) for other in alternatives(sources, op))
 
 
-def _swaps(sources: Sources, calls: Sequence[Span]) -> Iterator[Fix]:
-    """Neighbouring arguments of a constructor in each other's place."""
+def _not_in_place(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
+    op = way[0] if way else None
+    if op is not None and op.raised and op.name.endswith("_") and op.span is not None:
+        yield Fix(f"write it out of place at {op.span.file}:{op.span.line}", out_of_place(sources, op.span), "unsafe")
+
+
+def _swaps(evidence: Evidence, sources: Sources, calls: Sequence[Span]) -> Iterator[tuple[int, Fix]]:
+    """Neighbouring arguments of a constructor in each other's place, and how many more of them then bear their parameter's name."""
+    signatures = {m.built[0]: m.signature for m in evidence.modules if m.built}
     for source, call in _calls(sources, calls):
+        names = signatures.get(source.span(call)) or _parameters(sources, called(call))
         for n in range(min(len(call.args) - 1, 4)):
-            one, other = call.args[n : n + 2]
-            if source.segment(one) != source.segment(other) and not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
-                yield _fix(swapped(source, call, n, n + 1))
+            one, other = (source.segment(argument) for argument in call.args[n : n + 2])
+            if one != other and not any(isinstance(argument, ast.Starred) for argument in call.args[n : n + 2]):
+                a, b = (names[n : n + 2] + ("", ""))[:2]
+                yield _alike(one, b) + _alike(other, a) - _alike(one, a) - _alike(other, b), _fix(swapped(source, call, n, n + 1))
 
 
-def _like_others(sources: Sources, calls: Sequence[Span]) -> Iterator[Fix]:
-    """A constructor's option, where most other calls of the same thing pass another value."""
-    for source, call in _calls(sources, calls):
-        others = [n for s in sources.files() for n in s.nodes if isinstance(n, ast.Call) and n is not call and called(n) == called(call)]
-        own = {k.arg: ast.unparse(k.value) for k in call.keywords if k.arg}
-        passed = Counter((k.arg, ast.unparse(k.value)) for n in others for k in n.keywords if k.arg and isinstance(k.value, ast.Constant))
-        for (name, value), count in passed.most_common(4):
-            if name and count > 1 and 2 * count > len(others) and own.get(name) != value:
-                edits = set_keyword(sources, source.span(call), name, value)
-                place = f"{source.file}:{call.lineno}"
-                yield Fix(f"pass `{name}={value}` at {place}, as {count} other calls of `{called(call)}` do", edits, "unsafe")
+def _parameters(sources: Sources, name: str) -> tuple[str, ...]:
+    """What a class of the program calls its constructor's parameters."""
+    for source in sources.files():
+        for node in source.nodes:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                init = next((m for m in methods(node) if m.name == "__init__"), None)
+                return tuple(a.arg for a in init.args.args[1:]) if init is not None else ()
+    return ()
+
+
+def _alike(text: str, parameter: str) -> int:
+    """Whether the last word of an expression is the parameter's name."""
+    words = re.findall(r"[a-z]+", text.lower())
+    return int(bool(words) and words[-1] in parameter.lower().split("_"))
+
+
+def _options(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fix]:
+    """An option that the other calls of its kind pass with another value, or that this one lacks."""
+    kind = called(call)
+    others = [n for s in sources.files() for n in s.nodes if isinstance(n, ast.Call) and n is not call and called(n)[:4] == kind[:4]]
+    own = {k.arg: ast.unparse(k.value) for k in call.keywords if k.arg}
+    passed = Counter((k.arg or "", ast.unparse(k.value)) for n in others for k in n.keywords if isinstance(k.value, ast.Constant))
+    for (name, value), count in passed.most_common(4):
+        if name and 2 * count > len(others) and own.get(name) != value:
+            yield _as_others(source, call, set_keyword(sources, source.span(call), name, value), f"pass `{name}={value}`", count)
+
+
+def _arguments(source: SourceFile, call: ast.Call) -> Iterator[Fix]:
+    """The arguments by position that the other calls of the same function or method in this function of the program have."""
+    if not call.args or called(call)[:1].isupper():
+        return
+    function = source.function(call)
+    calls = [
+        n
+        for n in source.nodes
+        if isinstance(n, ast.Call) and n is not call and called(n) == called(call) and source.function(n) is function
+    ]
+    first = 0 if isinstance(call.func, ast.Attribute) and not is_torchs_name(source, call.func.value) else 1
+    given = Counter(tuple(source.segment(a) for a in n.args[first:]) for n in calls if len(n.args) == len(call.args))
+    for texts, count in given.most_common(1):
+        changed = [(a, text) for a, text in zip(call.args[first:], texts) if source.segment(a) != text]
+        if changed and 2 * count > len(calls):
+            edits = tuple(Edit(source.span(a), text) for a, text in changed)
+            yield _as_others(source, call, edits, f"pass `{', '.join(texts)}`", count)
+
+
+def _as_others(source: SourceFile, call: ast.Call, edits: tuple[Edit, ...], what: str, count: int) -> Fix:
+    others = "another call" if count == 1 else f"{count} other calls"
+    return Fix(f"{what} at {source.file}:{call.lineno}, as {others} of `{called(call)}` do{'es' * (count == 1)}", edits, "unsafe")
 
 
 def _resized(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
