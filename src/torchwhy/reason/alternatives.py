@@ -25,6 +25,7 @@ _JOINS = ("cat", "concat", "concatenate", "stack")
 _REDUCES = ("sum", "mean", "argmax", "argmin", "amax", "amin", "softmax", "log_softmax", "norm", "prod", "logsumexp", "max", "min")
 _KEEP = ("softmax", "log_softmax")
 _ONE_DIM = ("squeeze", "unsqueeze", "flatten", "split", "chunk", "unbind", "select", "index_select", "gather", "index_add", "size")
+_MAKES = ("zeros", "ones", "rand", "randn", "empty")
 _LEFT_OUT = ("unsqueeze", "squeeze", "transpose", "permute", "flatten", "t", "T", "mT", "swapaxes", "movedim")
 _KEYWORDS = ("dim", "axis", "start_dim", "dim0")
 
@@ -80,7 +81,8 @@ def _other_dimensions(sources: Sources, source: SourceFile, call: ast.Call, op: 
         if now is not None and dim == now % max(rank, 1) and -rank <= now < rank:
             continue
         edits = (Edit(source.span(node), str(dim)),) if node is not None else set_keyword(sources, span, "dim", str(dim))
-        text = _call_text(source, call, {call.args.index(node): str(dim)} if node in call.args else {}, {"dim": str(dim)})
+        keyword = next((k.arg for k in call.keywords if k.value is node), "dim") or "dim"
+        text = _call_text(source, call, {call.args.index(node): str(dim)} if node in call.args else {}, {keyword: str(dim)})
         yield Alternative("dimension", text, edits, span, _shape_with(op, name, dim))
 
 
@@ -137,11 +139,10 @@ def joined(shapes: Sequence[Shape], dim: int, stacked: bool = False) -> Shape | 
 # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _other_orders(source: SourceFile, call: ast.Call, op: OpRecord) -> Iterator[Alternative]:
     name, x = op.name.rstrip("_"), first_tensor(op)
-    if x is None or x.shape is None:
-        return
-    first = 1 if isinstance(call.func, ast.Attribute) and is_torchs_name(source, call.func.value) else 0
+    of_torch = isinstance(call.func, ast.Attribute) and is_torchs_name(source, call.func.value)
+    first = 1 if of_torch and name not in _MAKES else 0
     args = list(range(first, len(call.args)))
-    if name in ("view", "reshape", "zeros", "ones", "permute") and len(args) > 1:
+    if name in ("view", "reshape", "permute", *_MAKES) and len(args) > 1:
         made = op.outputs[0].shape if op.outputs else None
         for i, j in combinations(args, 2):
             if source.segment(call.args[i]) == source.segment(call.args[j]):
@@ -151,7 +152,7 @@ def _other_orders(source: SourceFile, call: ast.Call, op: OpRecord) -> Iterator[
             if order is not None:
                 order[i - first], order[j - first] = order[j - first], order[i - first]
             yield Alternative(other.kind, other.text, other.edits, other.span, tuple(order) if order else None)
-    if name in ("transpose", "swapaxes") and len(args) == 2:
+    if name in ("transpose", "swapaxes") and len(args) == 2 and x is not None and x.shape is not None:
         now = {number(call.args[i]) for i in args}
         for pair in combinations(range(x.rank), 2):
             if {d % x.rank for d in now if d is not None} != set(pair):

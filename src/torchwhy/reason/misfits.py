@@ -183,7 +183,8 @@ def _turned(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
     source, call = run.sources.file(layer.built[0].file), run.sources.call_at(layer.built[0])
     if layer.number(other) != misfit.gets or source is None or call is None or len(call.args) < 2:
         return None
-    if sum(m.built[:1] == layer.built[:1] for m in run.evidence.modules) > 1:  # the line is right for others
+    sizes = {(m.number(misfit.setting), m.number(other)) for m in run.evidence.modules if m.built[:1] == layer.built[:1]}
+    if len(sizes) > 1:  # the line is right for others
         return None
     way = swapped(source, call, 0, 1)
     changes = f"{named(run, layer)} gets weights of another size"

@@ -27,9 +27,9 @@ _DEEPEST = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
 _MOST_TURNS = 24
-_MOST_ODD = 4
+_MOST_ODD = 6
 _MOST_FOUND = 2
-_SEARCHED = ("shape.", "dtype.", "device.")
+_SEARCHED = ("shape.", "dtype.", "device.", "autograd.inplace")
 _QUICK = 1.5
 _GRACE = 2.0
 

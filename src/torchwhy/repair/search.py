@@ -112,7 +112,7 @@ def sizes_of(message: str) -> list[int]:
 def _same_size(number: Number, sizes: Sequence[int], order: int) -> Iterator[_Guess]:
     """The number is one of the sizes in conflict: another of them in its place."""
     if number.value in sizes and number.call not in _NEVER:
-        for n, other in enumerate(size for size in sizes if size != number.value):
+        for n, other in enumerate(sorted((size for size in sizes if size != number.value), key=lambda size: abs(size - number.value))):
             yield _Guess(number.depth, order + n, number.title(other), number.becomes(other))
 
 
@@ -161,7 +161,8 @@ def _turned(failure: Failure, sources: Sources, order: int) -> Iterator[_Guess]:
         if mine.device != theirs.device and other.expression:
             endings.append(f".to({other.expression}.device)")
         if not endings and mine.rank < theirs.rank:
-            endings += [".unsqueeze(-1)", ".unsqueeze(0)", ".unsqueeze(1)"]
+            missing = ", ".join(["None"] * (theirs.rank - mine.rank))
+            endings += [f"[..., {missing}]", ".unsqueeze(0)", ".unsqueeze(1)"]
         elif not endings and mine.rank > theirs.rank:
             endings += [f".squeeze({d})" for d in range(mine.rank) if mine.shape and mine.shape[d] == 1]
         elif not endings and mine.rank >= 2:

@@ -19,7 +19,7 @@ from ..reason.source import SourceFile, Sources
 from ..reason.structure import methods
 from .writing import is_outside
 
-_STEPS = 24
+_STEPS = 60
 _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
 
@@ -35,10 +35,14 @@ def turns(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
 def like_others(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
     """Steps and layers made as the program's other calls of the same thing are, where this one is the odd one out."""
     sources, way = Sources(evidence), steps(evidence, failure)
-    calls = dict.fromkeys([*(op.span for op in way if op.span is not None), *_constructors(evidence, way)])
-    return _distinct(
-        [fix for source, call in _calls(sources, tuple(calls)) for fix in (*_options(sources, source, call), *_arguments(source, call))]
-    )[:most]
+    built = _constructors(evidence, way)
+    calls = list(_calls(sources, tuple(dict.fromkeys([*(op.span for op in way if op.span is not None), *built]))))
+    odd = [
+        fix
+        for source, call in calls
+        for fix in (*_options(sources, source, call), *_places(sources, source, call), *_arguments(source, call))
+    ]
+    return _distinct([*(fix for gain, fix in _swaps(evidence, sources, built) if gain > 0), *odd])[:most]
 
 
 def _distinct(fixes: Sequence[Fix]) -> list[Fix]:
@@ -47,21 +51,29 @@ def _distinct(fixes: Sequence[Fix]) -> list[Fix]:
 
 def steps(evidence: Evidence, failure: Failure) -> list[OpRecord]:
     """The failing op and those that its operands came from, nearest first, as far as the program's own lines show them."""
-    history = history_of(evidence)
-    failing = [failure.op] if failure.op is not None else []
-    waiting = [(t, failure.op.index if failure.op is not None else None) for o in failure.operands for t in tensors_in(o.value)]
-    found, seen = list(failing), {t.id for t, _ in waiting}
+    history, failing = history_of(evidence), failure.op
+    waiting = [(tensor, failing.index if failing is not None else None) for tensor in _operands(failure)]
+    found = {failing.span: failing} if failing is not None and failing.span is not None else {}
+    seen = {tensor.id for tensor, _ in waiting}
     for tensor, before in waiting:
         op = history.producer(tensor, before)
         if op is None or len(found) >= _STEPS:
             continue
-        if all(op.index != other.index for other in found):
-            found.append(op)
+        if op.span is not None and not is_outside(op.span.file):
+            found.setdefault(op.span, op)
         for source in op.inputs:
-            if source.id not in seen:
+            if source.id not in seen and (source.id not in history.owner_of or history.owner_of[source.id][0].defined is not None):
                 seen.add(source.id)
                 waiting.append((source, op.index))
-    return [op for op in found if op.span is not None and not is_outside(op.span.file)]
+    return [op for span, op in found.items() if not is_outside(span.file)]
+
+
+def _operands(failure: Failure) -> list[TensorFacts]:
+    """What the failing op was given; where none was recorded, the variables of the failing line."""
+    given = [tensor for operand in failure.operands for tensor in tensors_in(operand.value)]
+    frame = failure.user_frames[-1] if failure.user_frames else None
+    words = re.findall(r"\w+", frame.code) if frame is not None and not given else []
+    return given or [tensor for a in (frame.locals if frame is not None else ()) if a.name in words for tensor in tensors_in(a.value)]
 
 
 def _constructors(evidence: Evidence, way: Sequence[OpRecord]) -> list[Span]:
@@ -121,6 +133,18 @@ def _options(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[F
             yield _as_others(source, call, set_keyword(sources, source.span(call), name, value), f"pass `{name}={value}`", count)
 
 
+def _places(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fix]:
+    """A number by position for which the other calls of the same class have another one."""
+    if not called(call)[:1].isupper():
+        return
+    others = [n for s in sources.files() for n in s.nodes if isinstance(n, ast.Call) and n is not call and called(n) == called(call)]
+    for at, own in enumerate(call.args):
+        given = Counter(ast.unparse(n.args[at]) for n in others if len(n.args) > at and isinstance(n.args[at], ast.Constant))
+        for text, count in given.most_common(1) if isinstance(own, ast.Constant) else ():
+            if 2 * count > len(others) and text != source.segment(own):
+                yield _as_others(source, call, (Edit(source.span(own), text),), f"write {text} instead of {source.segment(own)}", count)
+
+
 def _arguments(source: SourceFile, call: ast.Call) -> Iterator[Fix]:
     """The arguments by position that the other calls of the same function or method in this function of the program have."""
     if not call.args or called(call)[:1].isupper():
@@ -156,10 +180,10 @@ def _resized(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
         endings = [f".squeeze({dim})" for dim, size in enumerate(made.shape) if size == 1]
         endings += [f".unsqueeze({dim})" for dim in (1, 0) if dim <= made.rank < 4]
         for ending in endings:
-            edits = append_method(sources, source.span(node), ending) if node is not None else ()
-            yield Fix(
-                f"write `{source.segment(node)}{ending}` at {source.file}:{op.span.line}" if op.span and node else "", edits, "unsafe"
-            )
+            if node is not None and op.span is not None:
+                text = source.segment(node) if isinstance(node, (ast.Call, ast.Name, ast.Attribute)) else f"({source.segment(node)})"
+                edits = append_method(sources, source.span(node), ending)
+                yield Fix(f"write `{_short(text + ending)}` at {source.file}:{op.span.line}", edits, "unsafe")
 
 
 def _calls(sources: Sources, spans: Sequence[Span]) -> Iterator[tuple[SourceFile, ast.Call]]:
