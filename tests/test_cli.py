@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from laboratory import Laboratory
 
-from torchwhy.families._template import ItemOfMany
+from torchwhy.families._template import TensorOfTensors
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "src/torchwhy/schema/report-1.json").read_text(encoding="utf-8"))
 
@@ -132,4 +132,4 @@ def test_codes_and_explain() -> None:
 
 
 def test_the_template_is_not_collected() -> None:
-    assert ItemOfMany.code not in torchwhy("codes").stdout
+    assert TensorOfTensors.code not in torchwhy("codes").stdout

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     target.parent.mkdir(exist_ok=True)
     if not (target.parent / "__init__.py").exists():
         (target.parent / "__init__.py").write_text("", encoding="utf-8")
-    target.write_text(text.replace("class ItemOfMany", f"class {''.join(part.title() for part in own.split('-'))}"), encoding="utf-8")
+    target.write_text(text.replace("class TensorOfTensors", f"class {''.join(part.title() for part in own.split('-'))}"), encoding="utf-8")
     print(f"{target.relative_to(ROOT)} has the code {code}; try it: {sys.executable} tools/try_family.py {name}")
     return 0
 

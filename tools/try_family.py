@@ -19,9 +19,9 @@ def main(wanted: list[str]) -> int:
     catalogue = load()
     chosen = [f for f in catalogue.families if not wanted or any(f"{f.slug}.".startswith(f"{w}.") or f.code == w for w in wanted)]
     if "_template" in wanted:
-        from torchwhy.families._template import ItemOfMany
+        from torchwhy.families._template import TensorOfTensors
 
-        chosen.append(ItemOfMany())
+        chosen.append(TensorOfTensors())
     laboratory = Laboratory()
     said = [*catalogue.problems, *faults(tuple(f for f in chosen if f.code != "TW0000"))]
     for family in chosen:

@@ -10,10 +10,10 @@ from judging import GOLDEN, ExampleRun, headline_faults, near_miss_faults
 from laboratory import Laboratory
 
 from torchwhy.catalogue import faults, load
-from torchwhy.families._template import ItemOfMany
+from torchwhy.families._template import TensorOfTensors
 from torchwhy.family import Family
 
-TEMPLATE = ItemOfMany()
+TEMPLATE = TensorOfTensors()
 FAMILIES = load().families
 EXAMPLES = [(family, number) for family in (*FAMILIES, TEMPLATE) for number in range(len(family.examples))]
 MISSES = [(family, number) for family in (*FAMILIES, TEMPLATE) for number in range(len(family.near_misses))]

@@ -1,14 +1,14 @@
-"""One Python number is asked of a tensor that has several values.
+"""A tensor is to be made of a list whose items are tensors with several values.
 
 Erroneous code:
 
 {example}
 
-Why: `.item()` gives the value of a tensor with exactly one element. This one has more, so there is no single number to give.
+Why: `torch.tensor` makes a new tensor of Python numbers. It takes a tensor with one element for a number; one with more it can't.
 
-Fix: say which number is meant, `x.mean().item()` or `x[0].item()`; for all of them, `x.tolist()`.
+Fix: `torch.stack(rows)` joins tensors of one shape, and keeps their link to the graph; `torch.cat(rows)` puts them one behind the other.
 
-Not to be confused with autograd.nonscalar, where `backward()` is called on a tensor with several values.
+Not to be confused with shape.scalar, where one number is asked of a tensor with several values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import re
 
 from ..family import Example, Family, NearMiss, Trigger
 from ..model import Confidence, Diagnosis, Evidence, Fix
-from ..reason.edits import replace_text
 from ..reason.reading import reading
-from ..reason.wording import code, tensor_text
+from ..reason.shape_edits import other_function
+from ..reason.wording import code
 
 
-class ItemOfMany(Family):
+class TensorOfTensors(Family):
     code = "TW0000"
-    title = "one number asked of a tensor with several values"
-    triggers = (Trigger(r"a Tensor with (?P<count>\d+) elements cannot be converted to Scalar", types=("RuntimeError",)),)
+    title = "a tensor made of a list of tensors"
+    triggers = (Trigger(r"only one element tensors can be converted to Python scalars", types=("ValueError",)),)
     examples = (
         Example(
             files={
@@ -33,31 +33,27 @@ class ItemOfMany(Family):
 import torch
 
 torch.manual_seed(0)
-errors = torch.rand(8)
-worst = errors.item()  #~ cause
-print("worst", worst)
+rows = [torch.rand(3) for _ in range(4)]
+table = torch.tensor(rows)  #~ cause
+print("mean", table.mean())
 """
             },
-            says=("`errors`", "8 values", "float32 [8]"),
-            becomes="worst = errors.tolist()",
+            says=("`torch.tensor`", "list of tensors"),
+            becomes="table = torch.stack(rows)",
         ),
     )
-    near_misses = (NearMiss(files={"report.py": "import torch\nprint(torch.ones(1).item())\n"}),)
+    near_misses = (NearMiss(files={"report.py": "import torch\nprint(torch.tensor([torch.ones(1), torch.ones(1)]))\n"}),)
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
-        name, count = run.name("input", "self"), int(match["count"])
-        tensor = run.tensor("input", "self")
         span = run.raised
-        call = run.sources.segment(span)
-        edits = replace_text(span, call[: -len("item()")] + "tolist()") if call.endswith(".item()") else ()
+        text = run.sources.segment(span)
+        edits = other_function(run.sources, span, "stack") if text.startswith("torch.tensor(") and "," not in text else ()
         return run.diagnosis(
             self,
-            f"{code(name)} has {count} values, one number is asked of it",
+            f"{code('torch.tensor')} gets a list of tensors with several values each",
             span,
-            tensor_text(tensor) if tensor is not None else "",
-            fixes=[Fix("take all of its values, as a list", edits, changes="a list of numbers takes the place of one number")]
-            if edits
-            else (),
-            confidence=Confidence.CERTAIN if tensor is not None else Confidence.LIKELY,
+            "takes numbers, not tensors",
+            fixes=[Fix("join them", edits, "safe")] if edits else (),
+            confidence=Confidence.CERTAIN,
         )

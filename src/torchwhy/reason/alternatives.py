@@ -136,13 +136,33 @@ def joined(shapes: Sequence[Shape], dim: int, stacked: bool = False) -> Shape | 
     return (*first[:dim], sum(s[dim] for s in shapes), *first[dim + 1 :])
 
 
+def asked_sizes(source: SourceFile, statement: ast.AST) -> Iterator[Alternative]:
+    """`x.size(n)` and `x.shape[n]` in a statement, asked for another dimension."""
+    for node in ast.walk(statement):
+        of_size = isinstance(node, ast.Call) and called(node) == "size" and len(node.args) == 1
+        of_shape = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape"
+        dim = (
+            node.args[0] if of_size and isinstance(node, ast.Call) else node.slice if of_shape and isinstance(node, ast.Subscript) else None
+        )
+        if dim is not None and (now := number(dim)) is not None:
+            for other in (n for n in (1, 0, 2, -1) if n != now):
+                text = source.segment(node).replace(source.segment(dim), str(other))
+                yield Alternative("dimension", text, (Edit(source.span(dim), str(other)),), source.span(node))
+
+
 # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _other_orders(source: SourceFile, call: ast.Call, op: OpRecord) -> Iterator[Alternative]:
     name, x = op.name.rstrip("_"), first_tensor(op)
     of_torch = isinstance(call.func, ast.Attribute) and is_torchs_name(source, call.func.value)
     first = 1 if of_torch and name not in _MAKES else 0
     args = list(range(first, len(call.args)))
-    if name in ("view", "reshape", "permute", *_MAKES) and len(args) > 1:
+    if name == "permute" and x is not None and (dims := [number(call.args[i]) for i in args]) and len(set(dims)) < len(dims) == x.rank:
+        missing = [d for d in range(x.rank) if d not in {n % x.rank for n in dims if n is not None}]
+        for i in [i for i in args if dims.count(number(call.args[i])) > 1 or (number(call.args[i]) or 0) < 0][::-1]:
+            if len(missing) == 1:
+                edit = Edit(source.span(call.args[i]), str(missing[0]))
+                yield Alternative("order", _call_text(source, call, {i: str(missing[0])}), (edit,), source.span(call))
+    elif name in ("view", "reshape", "permute", *_MAKES) and len(args) > 1:
         made = op.outputs[0].shape if op.outputs else None
         for i, j in combinations(args, 2):
             if source.segment(call.args[i]) == source.segment(call.args[j]):

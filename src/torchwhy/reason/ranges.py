@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 
 from ..model import LoaderFacts, OpRecord, Plain, Span, TensorFacts
@@ -12,6 +13,7 @@ from .places import Place
 from .provenance import Size
 from .reading import Cause, Reading
 from .sizes import size_expression
+from .source import Expression
 from .walk import Walk
 from .wording import code, place
 
@@ -167,3 +169,23 @@ def beyond_told(found: Outlier) -> str:
         beyond = f"{found.value} is one beyond the last, {found.limit - 1}"
         return f"{beyond}: numbers that start at 1 need `- 1`, a largest number is one less than a count"
     return ""
+
+
+def counted_out(run: Reading, index: Expression, x: TensorFacts, dim: int) -> Cause | None:
+    """Where the size was decided, when the function takes every index before this one too: then the index is meant, and the size too small."""
+    size, source = (x.shape or ())[dim], run.sources.file(index.span.file)
+    node = source.exactly_at(index.span) if source is not None else None
+    subscript = source.parents.get(node) if source is not None and node is not None else None
+    if source is None or not isinstance(subscript, ast.Subscript) or index.text != str(size) or not size:
+        return None
+    function, name = source.function(subscript), source.segment(subscript.value)
+    taken = {
+        n.slice.value
+        for n in source.nodes
+        if isinstance(n, ast.Subscript)
+        and isinstance(n.slice, ast.Constant)
+        and source.function(n) is function
+        and source.segment(n.value) == name
+    }
+    decision = run.decided(x, Size(dim))
+    return run.cause(decision, size) if set(range(size)) <= taken and decision.span is not None else None

@@ -17,10 +17,11 @@ from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
 from .numbers import numbers
 from .search import guesses, probes, solutions
-from .turns import like_others, place_of, turns
+from .turns import like_others, place_of, steps, turns, written_apart
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
+Ways = Callable[[Evidence, Failure, int], list[Fix]]
 Again = Callable[[Mapping[str, str]], "Outcome | None"]
 _MOST = 6
 _DEEPEST = 3
@@ -29,7 +30,8 @@ _MOST_PROBES = 16
 _MOST_TURNS = 24
 _MOST_ODD = 6
 _MOST_FOUND = 2
-_SEARCHED = ("shape.", "dtype.", "device.", "autograd.inplace")
+_SEARCHED = ("shape.", "dtype.", "device.")
+_TURNED: tuple[tuple[str, Ways], ...] = (("shape.", turns), ("autograd.inplace", written_apart))
 _QUICK = 1.5
 _GRACE = 2.0
 
@@ -128,7 +130,7 @@ class _Proof:
         diagnoses = []
         for d, diagnosis in enumerate(self.report.diagnoses):
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
-            odd = self._turned(like_others, _MOST_ODD, unpatched) if not d and self._searches(unpatched) else []
+            odd = self._turned(like_others, _MOST_ODD, unpatched) if not d and self._searches(("shape.",), unpatched) else []
             held = d or odd or any(p.holds and not p.fix.hides for p in own.values())
             more = odd if held else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
@@ -138,15 +140,16 @@ class _Proof:
 
     def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
         """Where nothing that was proposed holds: one step before the failure written otherwise, fixes in sequence, then other numbers."""
-        search = self._searches(unpatched)
-        if search and (turned := self._turned(turns, _MOST_TURNS, unpatched)):
-            return turned
-        return self._deeper(tried, unpatched) or (self._searched(unpatched) if search and self._has_time() else [])
+        for families, ways in _TURNED:
+            if self._searches((families,), unpatched) and (turned := self._turned(ways, _MOST_TURNS, unpatched)):
+                return turned
+        search = self._searches(_SEARCHED, unpatched) and self._has_time()
+        return self._deeper(tried, unpatched) or (self._searched(unpatched) if search else [])
 
-    def _searches(self, unpatched: Outcome) -> bool:
-        return self.report.diagnoses[0].family.startswith(_SEARCHED) and unpatched.seconds < _QUICK
+    def _searches(self, families: tuple[str, ...], unpatched: Outcome) -> bool:
+        return self.report.diagnoses[0].family.startswith(families) and unpatched.seconds < _QUICK
 
-    def _turned(self, ways: Callable[[Evidence, Failure, int], list[Fix]], most: int, unpatched: Outcome) -> list[_Proven]:
+    def _turned(self, ways: Ways, most: int, unpatched: Outcome) -> list[_Proven]:
         tried = self._tried(self._ready(ways(self.report.evidence, self.failure, most)), unpatched)
         held = [p for p in tried if self._holds_on(p, unpatched)]
         said = f"found by trial: {len(tried)} changes were run"
@@ -157,9 +160,10 @@ class _Proof:
 
     def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven]) -> Diagnosis:
         """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
-        if not any(isinstance(p, _Turned) for p in more):
+        at = place_of(more[0].candidate.fix.edits) if more else diagnosis.cause.span
+        on_the_way = {(op.span.file, op.span.line) for op in steps(self.report.evidence, self.failure) if op.span is not None}
+        if not more or not isinstance(more[0], _Turned) and (at.file, at.line) not in on_the_way:
             return diagnosis
-        at = place_of(more[0].candidate.fix.edits)
         if (at.file, at.line) == (diagnosis.cause.span.file, diagnosis.cause.span.line):
             return diagnosis
         source = Sources(self.report.evidence)

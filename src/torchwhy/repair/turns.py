@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..model import Edit, Evidence, Failure, Fix, OpRecord, Span, TensorFacts, tensors_in
-from ..reason.alternatives import Alternative, alternatives, called, is_torchs_name, swapped
+from ..reason.alternatives import Alternative, alternatives, asked_sizes, called, is_torchs_name, swapped
 from ..reason.edits import append_method, out_of_place, set_keyword
 from ..reason.history import history_of
 from ..reason.source import SourceFile, Sources
@@ -20,6 +20,7 @@ from ..reason.structure import methods
 from .writing import is_outside
 
 _STEPS = 60
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
 _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
 
@@ -85,7 +86,16 @@ def _constructors(evidence: Evidence, way: Sequence[OpRecord]) -> list[Span]:
 
 def _steps_otherwise(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
     for op in way:
-        yield from (_fix(other) for other in alternatives(sources, op))
+        source = sources.file(op.span.file) if op.span is not None else None
+        statement = sources.statement_at(op.span.file, op.span.line) if op.span is not None else None
+        sizes = asked_sizes(source, statement) if source is not None and isinstance(statement, _SIMPLE) else ()
+        yield from (_fix(other) for other in (*alternatives(sources, op), *sizes))
+
+
+def written_apart(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
+    """The failing write made out of place."""
+    sources = Sources(evidence)
+    return _distinct(list(_not_in_place(sources, steps(evidence, failure))))[:most]
 
 
 def _not_in_place(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:

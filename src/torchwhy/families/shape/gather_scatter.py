@@ -51,6 +51,7 @@ class GatherScatter(Family):
         Trigger(r"index (?P<value>-?\d+) is out of bounds for dimension (?P<dim>\d+) with size (?P<size>\d+)"),
         Trigger(
             r"Invalid index in (gather|scatter)|index_(add|copy|fill|reduce)_?\(\): (?!.*same d(type|evice)).*([Dd]imension|size|elements)"
+            r"|source tensor shape must match self tensor shape"
         ),
         Trigger(r"index out of range in self"),
     )
@@ -142,6 +143,9 @@ class GatherScatter(Family):
             sides = [(name, index, over), (table, x, over)] if over is not None else []
         if not sides and source is not None and index.rank == 1 and source.rank > dim and (source.shape or ())[dim] != index.numel:
             sides = [(name, index, 0), (run.name("src", "source"), source, dim)]
+        if not sides and op.name.startswith("index_") and source is not None and source.rank == x.rank:
+            over = next((d for d in range(x.rank) if d != dim and (x.shape or ())[d] != (source.shape or ())[d]), None)
+            sides = [(table, x, over), (run.name("src", "source"), source, over)] if over is not None else []
         if not sides:
             told = [tensor_account(run, t, n) for n, t in run.tensors]
             fix = Fix(f"give the index the shape that {op.name} asks for")

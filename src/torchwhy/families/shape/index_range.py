@@ -13,7 +13,7 @@ Fix: bound the index by the tensor that it indexes, `range(x.size(0) - 1)`, or k
 Messages: `index 10 is out of bounds for dimension 0 with size 10` · `Dimension out of range (expected to be in range of [-1, 0], but got
 1)` · `too many indices for tensor of dimension 1` · `invalid index of a 0-dim tensor. Use tensor.item()` · `The shape of the mask [12] at
 index 0 does not match the shape of the indexed tensor [10, 3] at index 0` · `selected index k out of range` · `Class values must be
-smaller than num_classes.`; before torch 0.4.1: `dimension out of range (expected to be in range of …`.
+smaller than num_classes.` · `permute(): duplicate dims are not allowed.`; before torch 0.4.1: `dimension out of range (expected to be in range of …`.
 
 Not to be confused with: `shape.embedding-range`, the rows of an embedding; `shape.gather-scatter`, the index of a gather.
 """
@@ -26,12 +26,13 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, Label, LoaderFacts, OpRecord, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.accounts import size_account, tensor_account
+from ...reason.alternatives import alternatives
 from ...reason.conflict import conflict, size_fixes
 from ...reason.dropped import dropped
 from ...reason.history import number
 from ...reason.origins import origins
 from ...reason.provenance import Size
-from ...reason.ranges import beyond_told, index_cause, maker, maker_told, outlier, position_told
+from ...reason.ranges import beyond_told, counted_out, index_cause, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import length_return
 from ...reason.wording import code, first_fitting, place, plural, shape_text
@@ -53,6 +54,7 @@ class IndexRange(Family):
         Trigger(r"The shape of the mask (?P<mask>\[.*?\]) at index (?P<at>\d+) does not match the shape of the indexed tensor"),
         Trigger(r"selected (index|number) k out of range|k not in range for dimension"),
         Trigger(r"start \((?P<start>\d+)\) \+ length \((?P<length>\d+)\) exceeds dimension size \((?P<size>\d+)\)"),
+        Trigger(r"(?P<twice>duplicate dims are not allowed|repeated dim in permute|dim \d+ appears multiple times)"),
         Trigger(r"Class values must be (smaller than num_classes|non-negative)"),
     )
 
@@ -66,8 +68,10 @@ class IndexRange(Family):
         if op is None and run.failure.frames and run.failure.frames[-1].span.file.replace("\\", "/").endswith("nn/modules/container.py"):
             return None  # a list of modules, no tensor
         x = op.inputs[0] if op is not None and op.inputs else None
+        if groups.get("twice"):
+            return self._twice(run, op)
         if "imension out of range" in text:
-            return self._dimension(run, op, x, int(groups["got"]))
+            return self._dimension(run, op, x, int(groups["got"]), int(groups["high"]))
         if "too many indices" in text or "0-dim" in text:
             return self._rank(run, x, int(groups.get("rank") or 0))
         if op is None or x is None:
@@ -105,6 +109,12 @@ class IndexRange(Family):
                                  fixes=[Fix(f"treat the case that {code(name)} is empty")])  # fmt: skip
         written = run.sources.operands(run.raised, op.name)[1:]
         expression = written[dim] if dim < len(written) else written[0] if written else None
+        if expression is not None and (short := counted_out(run, expression, x, dim)) is not None:
+            made = edits.set_value(run.sources, short.span, str(size + 1)) if short.text == str(size) else ()
+            fixes = [Fix(f"make {code(name)} {size + 1} in dimension {dim}", made)]
+            notes.append(f"the indices before {code(expression.text)} are taken here too, so {size + 1} are expected")
+            return run.diagnosis(self, headline, short, f"{size} in dimension {dim}", trail=run.trail(x, Size(dim)), notes=notes,
+                                 fixes=fixes)  # fmt: skip
         cause = self._counted(run, expression.span, int(value) if value else None) if expression is not None else Cause(run.raised)
         last = cause.origins[-1] if cause.origins else None
         fixes = [Fix(f"bound the index by {code(f'{name}.size({dim})')}: at most {size - 1}")]
@@ -219,22 +229,24 @@ class IndexRange(Family):
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=found.notes, fixes=size_fixes(run, found))
 
     # ── dimensions ────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _dimension(self, run: Reading, op: OpRecord | None, x: TensorFacts | None, got: int) -> Diagnosis:
+    def _dimension(self, run: Reading, op: OpRecord | None, x: TensorFacts | None, got: int, last: int) -> Diagnosis:
         if op is None or x is None:
             written = [code(e.text) for e in run.sources.operands(run.raised)][:1]
-            return run.diagnosis(
-                self,
-                f"there is no dimension {got}",
-                None,
-                "a dimension that the tensor lacks",
-                notes=[f"the call works on {written[0]}" if written else ""],
-            )
+            notes = [f"the call works on {written[0]}" if written else ""]
+            return run.diagnosis(self, f"there is no dimension {got}", None, "a dimension that the tensor lacks", notes=notes)
         name = run.name("input", "self")
         headline = first_fitting(
             f"{code(name)} has {plural(x.rank, 'dimension')}, {op.name} asks for dimension {got}",
             f"no dimension {got} in {shape_text(x.shape)}",
         )
-        return self._dropped(run, headline, x, name) or self._asked(run, op, headline, x, name, got)
+        return self._dropped(run, headline, x, name) or self._asked(run, op, headline, x, name, got, last)
+
+    def _twice(self, run: Reading, op: OpRecord | None) -> Diagnosis:
+        """One dimension named twice."""
+        ways = alternatives(run.sources, op) if op is not None else ()
+        name = op.name if op is not None else "the call"
+        fixes = [Fix(f"write {code(way.text)}", way.edits) for way in ways if way.kind == "order"][:2]
+        return run.diagnosis(self, f"{name} names one dimension twice", run.raised, "each dimension once", fixes=fixes)
 
     def _rank(self, run: Reading, x: TensorFacts | None, rank: int) -> Diagnosis:
         name = run.name("input", "self") if x is not None else next((e.text for e in run.sources.operands(run.raised)), "the tensor")
@@ -248,14 +260,8 @@ class IndexRange(Family):
             base = receiver[0].text.removesuffix(".data") if receiver else ""
             made = edits.set_value(run.sources, span, f"{base}.item()") if base and base.replace(".", "").isidentifier() else ()
             fix = Fix("take the number with .item()", made, "safe")
-            return run.diagnosis(
-                self,
-                f"{code(name)} is a scalar (0 dimensions), it can't be indexed",
-                span,
-                "an index of a scalar",
-                notes=notes,
-                fixes=[fix],
-            )
+            headline = f"{code(name)} is a scalar (0 dimensions), it can't be indexed"
+            return run.diagnosis(self, headline, span, "an index of a scalar", notes=notes, fixes=[fix])
         if x is None:
             return run.diagnosis(self, headline, None, "the index takes more dimensions")
         answer = self._dropped(run, headline, x, name)
@@ -275,10 +281,10 @@ class IndexRange(Family):
             return None
         return run.diagnosis(self, headline, found.span, found.because, trail=found.trail, notes=found.notes, fixes=[found.fix])
 
-    def _asked(self, run: Reading, op: OpRecord, headline: str, x: TensorFacts, name: str, got: int) -> Diagnosis:
+    def _asked(self, run: Reading, op: OpRecord, headline: str, x: TensorFacts, name: str, got: int, last: int) -> Diagnosis:
         """The number of the dimension is to blame: the layer's `dim`, or the one in the call."""
-        layer, last = run.layer, x.rank - 1
-        notes = [tensor_account(run, x, name), f"its dimensions are 0 to {last} (or -{x.rank} to -1)"]
+        layer = run.layer
+        notes = [tensor_account(run, x, name), f"its dimensions are 0 to {x.rank - 1} (or -{x.rank} to -1)"]
         if layer is not None and layer.setting("dim") is not None:
             notes.append(f"{named(run, layer)} ({layer.kind}) is built with dim={got} at {place(layer.built[0] if layer.built else None)}")
             cause = run.setting(layer, "dim", got)
