@@ -188,7 +188,8 @@ def cuts(text: _Text) -> Iterator[_Change]:
             yield text.after(value, ".item()")
             yield text.replaced(value, f"torch.tensor({text.of(value)})")
         if not isinstance(node, ast.Return):
-            yield text.replaced(node, f"with torch.no_grad(): {text.of(node)}")
+            indent = " " * node.col_offset
+            yield text.replaced(node, f"with torch.no_grad():\n{indent}    {text.of(node)}")
 
 
 def _may_be_tensor(value: ast.expr) -> bool:

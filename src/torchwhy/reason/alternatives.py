@@ -156,9 +156,10 @@ def _other_orders(source: SourceFile, call: ast.Call, op: OpRecord) -> Iterator[
     of_torch = isinstance(call.func, ast.Attribute) and is_torchs_name(source, call.func.value)
     first = 1 if of_torch and name not in _MAKES else 0
     args = list(range(first, len(call.args)))
-    if name == "permute" and x is not None and (dims := [number(call.args[i]) for i in args]) and len(set(dims)) < len(dims) == x.rank:
-        missing = [d for d in range(x.rank) if d not in {n % x.rank for n in dims if n is not None}]
-        for i in [i for i in args if dims.count(number(call.args[i])) > 1 or (number(call.args[i]) or 0) < 0][::-1]:
+    dims = [n % x.rank if n is not None else None for n in (number(call.args[i]) for i in args)] if x is not None and x.rank else []
+    if name == "permute" and x is not None and len(set(dims)) < len(dims) == x.rank:
+        missing = [d for d in range(x.rank) if d not in dims]
+        for i in [i for i, d in zip(args, dims) if dims.count(d) > 1][::-1]:
             if len(missing) == 1:
                 edit = Edit(source.span(call.args[i]), str(missing[0]))
                 yield Alternative("order", _call_text(source, call, {i: str(missing[0])}), (edit,), source.span(call))

@@ -12,6 +12,7 @@ from . import edits
 from .accounts import size_account, tensor_account
 from .batches import lost_batch, took_rows_for_time
 from .blame import Blame, Side, blame, derives, side
+from .history import first_tensor, number
 from .layers import same_padding
 from .misfits import otherwise
 from .partings import parted
@@ -47,7 +48,7 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
     `to_blame`: the side, where the op itself says it.
     """
     sides = [side(run.evidence, name, tensor, Size(dim), run.before) for name, tensor, dim in operands]
-    written = _written_otherwise(run, sides) if to_blame is None and len(sides) == 2 else None
+    written = _written_otherwise(run, sides) or _not_squeezed(run, sides) if to_blame is None and len(sides) == 2 else None
     if written is not None:
         return written
     blamed = blame(run.evidence, run.op, sides, Size(operands[0][2]))
@@ -73,6 +74,27 @@ def _written_otherwise(run: Reading, sides: Sequence[Side]) -> Conflict | None:
             trail = run.trail(one.tensor, one.what or Size(0))
             notes = dict.fromkeys((note, told(run, one), told(run, other)))
             return Conflict(Blame(one, (other,), "otherwise"), Cause(found[0].span), because, trail, tuple(notes), fixes)
+    return None
+
+
+def _not_squeezed(run: Reading, sides: Sequence[Side]) -> Conflict | None:
+    """The side with a `squeeze(dim)` on its way that took nothing away: that dimension was to be 1."""
+    for one, other in (sides, sides[::-1]):
+        for op in reversed(path(run.evidence, one.tensor, "rank", run.before, limit=4)):
+            x, asked = first_tensor(op), number(op.argument("dim"))
+            if op.name != "squeeze" or x is None or not x.shape or asked is None or x.shape[asked] == 1 or one.tensor.shape != x.shape:
+                continue
+            size, dim = x.shape[asked], asked % x.rank
+            again = side(run.evidence, one.name, one.tensor, Size(dim), run.before)
+            cause = run.cause(again.decision, size)
+            last = cause.origins[-1] if cause.origins else None
+            if again.decision.span is None or last is None or last.form != "literal" or last.value != size:
+                continue
+            note = f"{code(run.sources.segment(op.span))} takes away a dimension of size 1, this one has {size}" if op.span else ""
+            fix = Fix(f"make {code(last.name or again.decision.setting)} 1", edits.set_value(run.sources, cause.span, "1"))
+            notes = dict.fromkeys((note, told(run, again), told(run, other)))
+            trail = run.trail(one.tensor, Size(dim))
+            return Conflict(Blame(again, (other,), "otherwise"), cause, because(again, cause), trail, tuple(notes), (fix,))
     return None
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from ..model import Fix, Operand, Span, TensorFacts, tensors_in
 from . import edits
 from .provenance import Decision
 from .reading import NUMPY_DTYPE, TAKES_OVER, Cause, Reading
+from .shape_edits import other_function, without_method
 from .wording import code
 
 METHODS = {
@@ -42,12 +44,30 @@ def conversion_fixes(run: Reading, tensor: TensorFacts, decision: Decision, caus
         and (made := edits.append_method(run.sources, op.span, method))
     ):
         fixes.append(Fix(f"convert to {dtype} where the tensor is made", made, "safe"))
+    if not fixes and (written := _cast_edit(run, decision, dtype)) is not None:
+        fixes.append(written)
     if operand is not None and operand.span is not None and len(tensors_in(operand.value)) == 1:
         used = edits.append_method(run.sources, operand.span, method)
         if used:
             fixes.append(Fix(f"convert {code(operand.expression)} to {dtype}", used, "safe"))
     name = run.name_of(tensor) or "the data"
     return fixes or [Fix(f"convert {code(name)} to {dtype}", (), "display-only")]
+
+
+def _cast_edit(run: Reading, decision: Decision, dtype: str) -> Fix | None:
+    """The conversion that gave it the wrong dtype left out, or made to the right one; the dtype written where it was created."""
+    op, before = decision.op, decision.before
+    call = run.sources.call_at(op.span) if op is not None and op.span is not None else None
+    if op is None or op.span is None or call is None:
+        return None
+    method = METHODS.get(dtype, "")[1:-2]
+    if f".{op.name}()" in METHODS.values() and isinstance(call.func, ast.Attribute) and call.func.attr == op.name and before is not None:
+        if before.dtype == dtype:
+            return Fix(f"leave out {code(f'.{op.name}()')}", without_method(run.sources, op.span, op.name), "safe")
+        return Fix(f"convert to {dtype} there", other_function(run.sources, op.span, method), "safe") if method else None
+    if decision.how == "created" and any(k.arg == "dtype" and isinstance(k.value, ast.Attribute) for k in call.keywords):
+        return Fix(f"make it {dtype}", edits.set_keyword(run.sources, op.span, "dtype", f"torch.{dtype}"), "safe")
+    return None
 
 
 _NUMPY_NAME = re.compile(

@@ -232,10 +232,17 @@ def _giver(run: Reading, misfit: Misfit, decision: Decision) -> Found | None:
     if decision.how != "module" or giver is None or not decision.setting or not giver.built or giver.id == misfit.layer.id:
         return None
     there, here = run.setting(giver, decision.setting, misfit.gets), run.setting(misfit.layer, misfit.setting, misfit.wants)
-    if is_shared(run, there, giver) or not is_shared(run, here, misfit.layer) or _of_one_call(there, here):
+    odd = not is_shared(run, there, giver) and is_shared(run, here, misfit.layer) or _is_slip(there, here)
+    if not odd or _of_one_call(there, here):
         return None
     fixes = (_built_for(run, giver, decision.setting, misfit.wants), _built_for(run, misfit.layer, misfit.setting, misfit.gets))
     return "giver", there, f"{decision.setting} is {misfit.gets}", (), fixes, Confidence.LIKELY
+
+
+def _is_slip(there: Cause, here: Cause) -> bool:
+    """Whether the giver's number is one or two off a round one, which is the layer's."""
+    one, other = (c.origins[-1].value if c.origins and c.origins[-1].form == "literal" else None for c in (there, here))
+    return isinstance(one, int) and isinstance(other, int) and abs(one - other) in (1, 2) and other % 8 == 0 != one % 8
 
 
 def _of_one_call(one: Cause, other: Cause) -> bool:

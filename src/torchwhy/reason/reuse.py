@@ -10,7 +10,7 @@ from ..model import Items, OpRecord, Span, TensorFacts, tensors_in
 from .graph import Meeting, Shared, operands_of, shared, stepped
 from .reading import Reading
 from .scopes import assignments, bindings, dotted
-from .source import FUNCTIONS
+from .source import FUNCTIONS, Expression
 from .structure import Around, loop_around
 
 Kind = Literal["same", "kept", "outside", "undetached", "losses"]
@@ -212,8 +212,22 @@ def _undetached(run: Reading, found: Shared, meeting: Meeting, loop: Around | No
     first = next((op for op in run.evidence.ops if since < op.index < found.before.index and _takes(op, tensor)), None)
     operands = operands_of(run.evidence, first) if first is not None else ()
     use = next((o.span for o in operands if tensor is not None and any(t.id == tensor.id for t in tensors_in(o.value))), None)
-    cause = first.span if first is not None and first.span is not None else place
-    return Reuse("undetached", cause, found.before, _name(meeting) or _target(run, place), meeting, loop, steps=steps, use=use)
+    cause, name = first.span if first is not None and first.span is not None else place, _name(meeting) or _target(run, place)
+    given = _given_in(run, first, found.before, _target(run, place)) if first is not None else None
+    if given is not None:  # inside of the network both losses take it in: the call that belongs to the first is to blame
+        cause, use, name = given[0], given[1].span, given[1].text
+    return Reuse("undetached", cause, found.before, name, meeting, loop, steps=steps, use=use)
+
+
+def _given_in(run: Reading, first: OpRecord, before: OpRecord, target: str) -> tuple[Span, Expression] | None:
+    """The call around an op, in the function that called the earlier backward, and its argument of this name (or its only one)."""
+    own = before.span
+    outer = next((s for s in first.where[1:] if own is not None and (s.file, s.function) == (own.file, own.function)), None)
+    arguments = run.sources.arguments(outer) if outer is not None else ()
+    if outer is None or first.span is None or (first.span.file, first.span.function) == (outer.file, outer.function):
+        return None
+    chosen = [a for a in arguments if a.text == target] or (list(arguments) if len(arguments) == 1 else [])
+    return (outer, chosen[0]) if chosen else None
 
 
 def _takes(op: OpRecord, tensor: TensorFacts | None) -> bool:

@@ -16,7 +16,7 @@ from ..replay.trial import Outcome, Trial
 from .candidate import Candidate, candidate, followed_by
 from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
 from .numbers import numbers
-from .search import guesses, probes, solutions
+from .search import guesses, probes, sizes_of, solutions
 from .turns import like_others, place_of, steps, turns, written_apart
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
@@ -27,11 +27,12 @@ _MOST = 6
 _DEEPEST = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
-_MOST_TURNS = 24
+_MOST_TURNS = 32
 _MOST_ODD = 6
 _MOST_FOUND = 2
 _SEARCHED = ("shape.", "dtype.", "device.")
 _TURNED: tuple[tuple[str, Ways], ...] = (("shape.", turns), ("autograd.inplace", written_apart))
+_BUILT = ("shape.linear", "shape.conv-channels", "shape.norm", "shape.view-numel")
 _QUICK = 1.5
 _GRACE = 2.0
 
@@ -109,6 +110,11 @@ class _Proven:
 
 
 @dataclass(frozen=True)
+class _Numbered(_Proven):
+    """One that writes another number."""
+
+
+@dataclass(frozen=True)
 class _Turned(_Proven):
     """One that writes a step before the failure otherwise."""
 
@@ -155,6 +161,12 @@ class _Proof:
         said = f"found by trial: {len(tried)} changes were run"
         return [_Turned(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]
 
+    def _moves(self, more: Sequence[_Proven]) -> list[int]:
+        """The number that the first fix changes, and what to."""
+        edits = more[0].candidate.fix.edits if more else ()
+        texts = [text for edit in edits for text in (Sources(self.report.evidence).segment(edit.span), edit.text)]
+        return [int(text) for text in texts] if all(text.isdigit() for text in texts) else []
+
     def _shown(self, proven: _Proven, said: str) -> Fix:
         return replace(proven.fix, changes=said, diff=diff(proven.fix.edits, Sources(self.report.evidence)))
 
@@ -162,7 +174,9 @@ class _Proof:
         """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
         at = place_of(more[0].candidate.fix.edits) if more else diagnosis.cause.span
         on_the_way = {(op.span.file, op.span.line) for op in steps(self.report.evidence, self.failure) if op.span is not None}
-        if not more or not isinstance(more[0], _Turned) and (at.file, at.line) not in on_the_way:
+        moves, told = self._moves(more), sizes_of(self.failure.message)
+        built = diagnosis.family in _BUILT and bool(moves) and moves[0] in told and (moves[1] in told or abs(moves[1] - moves[0]) == 1)
+        if not more or not (isinstance(more[0], _Turned) or isinstance(more[0], _Numbered) and (built or (at.file, at.line) in on_the_way)):
             return diagnosis
         if (at.file, at.line) == (diagnosis.cause.span.file, diagnosis.cause.span.line):
             return diagnosis
@@ -191,7 +205,7 @@ class _Proof:
             more = self._tried(self._ready(solved)[:_MOST_GUESSES], unpatched)
             tried, held = [*tried, *more], [p for p in more if self._holds_on(p, unpatched)]
         said = f"found by trial: {len(tried)} changes were run"
-        return [replace(p, fix=self._shown(p, said)) for p in held[:_MOST_FOUND]]
+        return [_Numbered(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]
 
     def _ready(self, fixes: Sequence[Fix]) -> list[Candidate]:
         return [made for fix in fixes if (made := candidate(fix, self.report.evidence)) is not None]

@@ -56,9 +56,10 @@ def guesses(diagnosis: Diagnosis, evidence: Evidence, found: Sequence[Number], m
     sizes = _sizes(failure)
     made: list[_Guess] = []
     for number in found:
+        made += _next_to(number, sizes, len(made))
         made += _same_size(number, sizes, len(made))
         made += _other_dimensions(number, len(made))
-    made += _turned(failure, Sources(evidence), len(made))
+    made += _turned(failure, Sources(evidence), len(made), of_shape=diagnosis.family.startswith("shape."))
     seen: set[tuple[Edit, ...]] = {fix.edits for fix in diagnosis.fixes}
     chosen = []
     for guess in sorted(made):
@@ -116,6 +117,13 @@ def _same_size(number: Number, sizes: Sequence[int], order: int) -> Iterator[_Gu
             yield _Guess(number.depth, order + n, number.title(other), number.becomes(other))
 
 
+def _next_to(number: Number, sizes: Sequence[int], order: int) -> Iterator[_Guess]:
+    """One more, one less: numbers with a name that are one of the sizes in conflict."""
+    if number.name and number.value in sizes and number.value > 1 and number.call not in _NEVER:
+        for n, other in enumerate((number.value - 1, number.value + 1)):
+            yield _Guess(number.depth, order + n, number.title(other), number.becomes(other))
+
+
 def _other_dimensions(number: Number, order: int) -> Iterator[_Guess]:
     """Another dimension, or another order of them."""
     call = number.call
@@ -146,7 +154,7 @@ def _parent(number: Number) -> ast.AST | None:
 
 
 # ── an operand turned ─────────────────────────────────────────────────────────────────────────────────────────────────
-def _turned(failure: Failure, sources: Sources, order: int) -> Iterator[_Guess]:
+def _turned(failure: Failure, sources: Sources, order: int, of_shape: bool) -> Iterator[_Guess]:
     """One of two operands with a dimension more or less, or transposed, or in the other's dtype or on its device."""
     operands = [o for o in failure.operands if isinstance(o.value, TensorFacts) and o.value.shape is not None]
     if len(operands) != 2:
@@ -156,10 +164,19 @@ def _turned(failure: Failure, sources: Sources, order: int) -> Iterator[_Guess]:
         if one.span is None or not isinstance(mine, TensorFacts) or not isinstance(theirs, TensorFacts):
             continue
         endings: list[str] = []
-        if mine.dtype != theirs.dtype and other.expression:
+        if mine.dtype != theirs.dtype and other.expression and not of_shape:
             endings.append(f".to({other.expression}.dtype)")
-        if mine.device != theirs.device and other.expression:
+        if mine.device != theirs.device and other.expression and not of_shape:
             endings.append(f".to({other.expression}.device)")
+        if (
+            not endings
+            and mine.rank > 1
+            and theirs.shape
+            and mine.numel == theirs.shape[0]
+            and mine.shape
+            and mine.shape[0] != theirs.shape[0]
+        ):
+            yield _Guess(-1, order, f"write `{one.expression}.reshape(-1)`", append_method(sources, one.span, ".reshape(-1)"))
         if not endings and mine.rank < theirs.rank:
             missing = ", ".join(["None"] * (theirs.rank - mine.rank))
             endings += [f"[..., {missing}]", ".unsqueeze(0)", ".unsqueeze(1)"]
@@ -168,4 +185,9 @@ def _turned(failure: Failure, sources: Sources, order: int) -> Iterator[_Guess]:
         elif not endings and mine.rank >= 2:
             endings += [".transpose(-2, -1)"]
         for n, ending in enumerate(endings):
-            yield _Guess(1, order + n, f"write `{one.expression}{ending}`", append_method(sources, one.span, ending))
+            yield _Guess(
+                -1 if mine.rank < theirs.rank else 1,
+                order + n,
+                f"write `{one.expression}{ending}`",
+                append_method(sources, one.span, ending),
+            )

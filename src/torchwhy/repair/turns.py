@@ -19,7 +19,9 @@ from ..reason.source import SourceFile, Sources
 from ..reason.structure import methods
 from .writing import is_outside
 
-_STEPS = 60
+_STEPS = 100
+_NEAR = 8
+_BATCHED = ("pad_sequence", "pack_padded_sequence", "pad_packed_sequence", "LSTM", "GRU", "RNN", "MultiheadAttention")
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
 _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
@@ -30,7 +32,8 @@ def turns(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
     swaps = sorted(_swaps(evidence, sources, _constructors(evidence, way)), key=lambda pair: -pair[0])
     named = [fix for gain, fix in swaps if gain > 0]
     others = [fix for gain, fix in swaps if gain == 0]
-    return _distinct([*_not_in_place(sources, way), *named, *_steps_otherwise(sources, way), *others, *_resized(sources, way)])[:most]
+    near, far = list(_steps_otherwise(sources, way[:_NEAR])), list(_steps_otherwise(sources, way[_NEAR:]))
+    return _distinct([*_not_in_place(sources, way), *named, *near, *others, *far, *_resized(sources, way)])[:most]
 
 
 def like_others(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
@@ -43,7 +46,13 @@ def like_others(evidence: Evidence, failure: Failure, most: int) -> list[Fix]:
         for source, call in calls
         for fix in (*_options(sources, source, call), *_places(sources, source, call), *_arguments(source, call))
     ]
-    return _distinct([*(fix for gain, fix in _swaps(evidence, sources, built) if gain > 0), *odd])[:most]
+    named = [fix for gain, fix in _swaps(evidence, sources, built) if gain > 0]
+    used = [fix for fix in _not_in_place(sources, way) if not isinstance(sources.statement_at(*_line(fix)), (ast.Expr, ast.AugAssign))]
+    return _distinct([*used, *_batched(sources), *named, *odd])[:most]
+
+
+def _line(fix: Fix) -> tuple[str, int]:
+    return (place_of(fix.edits).file, place_of(fix.edits).line) if fix.edits else ("", 0)
 
 
 def _distinct(fixes: Sequence[Fix]) -> list[Fix]:
@@ -54,19 +63,19 @@ def steps(evidence: Evidence, failure: Failure) -> list[OpRecord]:
     """The failing op and those that its operands came from, nearest first, as far as the program's own lines show them."""
     history, failing = history_of(evidence), failure.op
     waiting = [(tensor, failing.index if failing is not None else None) for tensor in _operands(failure)]
-    found = {failing.span: failing} if failing is not None and failing.span is not None else {}
+    found = {(failing.span, failing.module): failing} if failing is not None and failing.span is not None else {}
     seen = {tensor.id for tensor, _ in waiting}
     for tensor, before in waiting:
         op = history.producer(tensor, before)
         if op is None or len(found) >= _STEPS:
             continue
         if op.span is not None and not is_outside(op.span.file):
-            found.setdefault(op.span, op)
+            found.setdefault((op.span, op.module), op)
         for source in op.inputs:
             if source.id not in seen and (source.id not in history.owner_of or history.owner_of[source.id][0].defined is not None):
                 seen.add(source.id)
                 waiting.append((source, op.index))
-    return [op for span, op in found.items() if not is_outside(span.file)]
+    return [op for (span, _), op in found.items() if not is_outside(span.file)]
 
 
 def _operands(failure: Failure) -> list[TensorFacts]:
@@ -135,12 +144,25 @@ def _alike(text: str, parameter: str) -> int:
 def _options(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fix]:
     """An option that the other calls of its kind pass with another value, or that this one lacks."""
     kind = called(call)
-    others = [n for s in sources.files() for n in s.nodes if isinstance(n, ast.Call) and n is not call and called(n)[:4] == kind[:4]]
+    every = [n for s in sources.files() for n in s.nodes if isinstance(n, ast.Call) and n is not call]
     own = {k.arg: ast.unparse(k.value) for k in call.keywords if k.arg}
-    passed = Counter((k.arg or "", ast.unparse(k.value)) for n in others for k in n.keywords if isinstance(k.value, ast.Constant))
-    for (name, value), count in passed.most_common(4):
-        if name and 2 * count > len(others) and own.get(name) != value:
-            yield _as_others(source, call, set_keyword(sources, source.span(call), name, value), f"pass `{name}={value}`", count)
+    for others in ([n for n in every if called(n) == kind], [n for n in every if called(n)[:4] == kind[:4]]):
+        passed = Counter((k.arg or "", ast.unparse(k.value)) for n in others for k in n.keywords if isinstance(k.value, ast.Constant))
+        for (name, value), count in passed.most_common(4):
+            if name and 2 * count > len(others) and own.get(name) != value:
+                yield _as_others(source, call, set_keyword(sources, source.span(call), name, value), f"pass `{name}={value}`", count)
+
+
+def _batched(sources: Sources) -> Iterator[Fix]:
+    """`batch_first=True` where one call lacks what the others that handle the same sequences pass."""
+    calls = [
+        (s, n) for s in sources.files() if not is_outside(s.file) for n in s.nodes if isinstance(n, ast.Call) and called(n) in _BATCHED
+    ]
+    lack = [(s, n) for s, n in calls if all(k.arg != "batch_first" for k in n.keywords)]
+    if lack and len(lack) < len(calls):
+        for source, call in lack:
+            edits = set_keyword(sources, source.span(call), "batch_first", "True")
+            yield _as_others(source, call, edits, "pass `batch_first=True`", len(calls) - len(lack))
 
 
 def _places(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fix]:
@@ -151,7 +173,7 @@ def _places(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fi
     for at, own in enumerate(call.args):
         given = Counter(ast.unparse(n.args[at]) for n in others if len(n.args) > at and isinstance(n.args[at], ast.Constant))
         for text, count in given.most_common(1) if isinstance(own, ast.Constant) else ():
-            if 2 * count > len(others) and text != source.segment(own):
+            if 2 * count >= len(others) and text != source.segment(own):
                 yield _as_others(source, call, (Edit(source.span(own), text),), f"write {text} instead of {source.segment(own)}", count)
 
 
@@ -176,7 +198,7 @@ def _arguments(source: SourceFile, call: ast.Call) -> Iterator[Fix]:
 
 def _as_others(source: SourceFile, call: ast.Call, edits: tuple[Edit, ...], what: str, count: int) -> Fix:
     others = "another call" if count == 1 else f"{count} other calls"
-    return Fix(f"{what} at {source.file}:{call.lineno}, as {others} of `{called(call)}` do{'es' * (count == 1)}", edits, "unsafe")
+    return Fix(f"{what} at {source.file}:{call.lineno}, as {others} do{'es' * (count == 1)}", edits, "unsafe")
 
 
 def _resized(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:

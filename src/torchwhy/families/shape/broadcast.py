@@ -63,9 +63,10 @@ class Broadcast(Family):
             f"{shape_text(found.left[1].shape)} and {shape_text(found.right[1].shape)} do not broadcast: {a} and {b} meet",
             f"sizes {a} and {b} meet {where} and do not broadcast",
         )
-        if (lying := misplaced(found)) is not None and (answer := self._missing_dimension(run, headline, lying)) is not None:
-            return answer
         clashing = conflict(run, [(name, tensor, found.dim) for name, tensor in (found.left, found.right)])
+        lying = misplaced(found) if clashing.blame.reason != "otherwise" else None
+        if lying is not None and (answer := self._missing_dimension(run, headline, lying)) is not None:
+            return answer
         notes = [*clashing.notes, self._transposed(found)]
         fixes = size_fixes(run, clashing)
         if clashing.side.decision.how == "created" and self._others_clash(found):  # no one number mends it
