@@ -65,7 +65,8 @@ def _cast_edit(run: Reading, decision: Decision, dtype: str) -> Fix | None:
         if before.dtype == dtype:
             return Fix(f"leave out {code(f'.{op.name}()')}", without_method(run.sources, op.span, op.name), "safe")
         return Fix(f"convert to {dtype} there", other_function(run.sources, op.span, method), "safe") if method else None
-    if decision.how == "created" and any(k.arg == "dtype" and isinstance(k.value, ast.Attribute) for k in call.keywords):
+    both_real = "float" in dtype and decision.tensor.is_floating
+    if decision.how == "created" and both_real and any(k.arg == "dtype" and isinstance(k.value, ast.Attribute) for k in call.keywords):
         return Fix(f"make it {dtype}", edits.set_keyword(run.sources, op.span, "dtype", f"torch.{dtype}"), "safe")
     return None
 

@@ -123,7 +123,7 @@ def otherwise(
         ways.sort(key=lambda way: (way.shape or (None,))[0] != rows)
         if now and now[0] == rows:  # what keeps the batch is not to lose it
             ways = [way for way in ways if way.shape and way.shape[0] == rows]
-        if ways and op.outputs:
+        if ways and op.outputs and before is not None:
             return op, tuple(ways)
         if op.name.rstrip("_") not in _PASSES:
             return None
