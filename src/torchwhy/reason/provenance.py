@@ -117,9 +117,17 @@ def _setter(history: History, tensor: TensorFacts, what: Property, before: int |
     if not names:
         return None
     for op in reversed(history.evidence.ops):
-        if op.name in names and (before is None or op.index < before) and op.inputs and op.inputs[0].id == tensor.id:
+        if op.name in names and (before is None or op.index < before) and op.inputs and op.inputs[0].id == tensor.id and _changes(op, what):
             return op
     return None
+
+
+def _changes(op: OpRecord, what: Property) -> bool:
+    """Whether a `.data = …` gave the tensor another dtype or device: `module.to(device)` sets every parameter's data."""
+    value = op.argument("value")
+    if op.name != "data.set" or not isinstance(value, TensorFacts):
+        return True
+    return value.dtype != op.inputs[0].dtype if what == "dtype" else value.device != op.inputs[0].device
 
 
 Step = Union[Decision, tuple[TensorFacts, int]]

@@ -115,10 +115,11 @@ def _not_in_place(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
 
 def _swaps(evidence: Evidence, sources: Sources, calls: Sequence[Span]) -> Iterator[tuple[int, Fix]]:
     """Neighbouring arguments of a constructor in each other's place, and how many more of them then bear their parameter's name."""
-    signatures = {m.built[0]: m.signature for m in evidence.modules if m.built}
+    signatures = {m.built[0]: m.signature for m in evidence.modules if m.built and m.defined is None}
     for source, call in _calls(sources, calls):
-        names = signatures.get(source.span(call)) or _parameters(sources, called(call))
-        for n in range(min(len(call.args) - 1, 4)):
+        of_torch = signatures.get(source.span(call), ())
+        names = of_torch or _parameters(sources, called(call))
+        for n in range(min(len(call.args) - 1, 1 if of_torch else 4)):  # the sizes of a layer of torch's, not its kernel and stride
             one, other = (source.segment(argument) for argument in call.args[n : n + 2])
             if one != other and not any(isinstance(argument, ast.Starred) for argument in call.args[n : n + 2]):
                 a, b = (names[n : n + 2] + ("", ""))[:2]
