@@ -33,8 +33,9 @@ def test_what_moved_leads_to_what_fits() -> None:
     assert list(solutions(size, 256, "sizes 16 and 8", "sizes 16 and 8")) == []
 
 
-def test_a_size_in_conflict_is_tried_as_it_stands() -> None:
+def test_a_size_in_conflict_is_moved_by_one_and_set_to_the_other() -> None:
     failure = Failure("RuntimeError", "sizes 128 and 8 differ", frames=FAILURE.frames)
     evidence = Evidence(failure=failure, sources=EVIDENCE.sources)
     found = list(numbers(DIAGNOSIS, failure, Sources(evidence)))
-    assert [fix.title for fix in guesses(DIAGNOSIS, evidence, found, 5)] == ["set `size` to 8 at conf.py:2"]
+    titles = [fix.title for fix in guesses(DIAGNOSIS, evidence, found, 5)]
+    assert titles == [f"set `size` to {size} at conf.py:2" for size in (127, 129, 8)]

@@ -137,11 +137,11 @@ class _Proof:
         for d, diagnosis in enumerate(self.report.diagnoses):
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
             odd = self._turned(like_others, _MOST_ODD, unpatched) if not d and self._searches(("shape.",), unpatched) else []
-            held = d or odd or any(p.holds and not p.fix.hides for p in own.values())
-            more = odd if held else self._more(list(own.values()), unpatched)
+            held = any(p.holds and not p.fix.hides for p in own.values())
+            more = odd if d or odd or held else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
             fixes = ranked([*odd, *own.values(), *(more if more is not odd else [])], rest, unpatched)
-            diagnoses.append(self._blaming(_with(diagnosis, fixes), more))
+            diagnoses.append(self._blaming(_with(diagnosis, fixes), more, held))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
     def _more(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
@@ -170,7 +170,7 @@ class _Proof:
     def _shown(self, proven: _Proven, said: str) -> Fix:
         return replace(proven.fix, changes=said, diff=diff(proven.fix.edits, Sources(self.report.evidence)))
 
-    def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven]) -> Diagnosis:
+    def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven], held: bool) -> Diagnosis:
         """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
         at = place_of(more[0].candidate.fix.edits) if more else diagnosis.cause.span
         on_the_way = {(op.span.file, op.span.line) for op in steps(self.report.evidence, self.failure) if op.span is not None}
@@ -183,7 +183,8 @@ class _Proof:
         source = Sources(self.report.evidence)
         statement = source.statement_at(at.file, at.line)
         span = source.span_of(at.file, statement) if statement is not None and statement.lineno == at.line else at
-        note = f"trials decided between the lines: {more[0].fix.title}, and the run goes on; no change at {place(diagnosis.cause.span)} did that"
+        rest = "" if held else f"; no change at {place(diagnosis.cause.span)} did that"
+        note = f"trials decided between the lines: {more[0].fix.title}, and the run goes on{rest}"
         return replace(diagnosis, cause=Label(span, "written otherwise, the run goes on"), notes=(note, *diagnosis.notes))
 
     def _searched(self, unpatched: Outcome) -> list[_Proven]:

@@ -115,11 +115,11 @@ def _not_in_place(sources: Sources, way: Sequence[OpRecord]) -> Iterator[Fix]:
 
 def _swaps(evidence: Evidence, sources: Sources, calls: Sequence[Span]) -> Iterator[tuple[int, Fix]]:
     """Neighbouring arguments of a constructor in each other's place, and how many more of them then bear their parameter's name."""
-    signatures = {m.built[0]: m.signature for m in evidence.modules if m.built and m.defined is None}
+    signatures = {m.kind: m.signature for m in evidence.modules if m.defined is None}
     for source, call in _calls(sources, calls):
-        of_torch = signatures.get(source.span(call), ())
-        names = of_torch or _parameters(sources, called(call))
-        for n in range(min(len(call.args) - 1, 1 if of_torch else 4)):  # the sizes of a layer of torch's, not its kernel and stride
+        own = _parameters(sources, called(call))
+        names = own or signatures.get(called(call), ())
+        for n in range(min(len(call.args) - 1, 4 if own else 1)):  # the sizes of a layer of torch's, not its kernel and stride
             one, other = (source.segment(argument) for argument in call.args[n : n + 2])
             if one != other and not any(isinstance(argument, ast.Starred) for argument in call.args[n : n + 2]):
                 a, b = (names[n : n + 2] + ("", ""))[:2]
@@ -174,7 +174,7 @@ def _places(sources: Sources, source: SourceFile, call: ast.Call) -> Iterator[Fi
     for at, own in enumerate(call.args):
         given = Counter(ast.unparse(n.args[at]) for n in others if len(n.args) > at and isinstance(n.args[at], ast.Constant))
         for text, count in given.most_common(1) if isinstance(own, ast.Constant) else ():
-            if 2 * count >= len(others) and text != source.segment(own):
+            if 2 * count > len(others) > 1 and text != source.segment(own):
                 yield _as_others(source, call, (Edit(source.span(own), text),), f"write {text} instead of {source.segment(own)}", count)
 
 
