@@ -31,6 +31,7 @@ from ...reason.accounts import size_account, tensor_account
 from ...reason.blame import derives
 from ...reason.conflict import conflict, size_fixes
 from ...reason.history import number
+from ...reason.misfits import otherwise
 from ...reason.provenance import Size
 from ...reason.ranges import before_counting, beyond_told, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
@@ -230,6 +231,13 @@ class LossTarget(Family):
         )
         loss = f"{named(run, run.layer)} ({run.layer.kind})" if run.layer is not None else code(run.op.name)
         notes = [f"{tensor_account(run, x, preds)}, {tensor_account(run, y, name)}; {loss} takes targets {shape_text(wanted)} for it"]
+        other = otherwise(run, x, lambda shape: shape == b) if same else None
+        if other is not None and other[0].span is not None:
+            way = other[1][0]
+            notes.append(f"as {code(way.text)} the predictions would be {shape_text(way.shape)} too")
+            fixes = [Fix(f"write {code(way.text)}", way.edits)]
+            because = f"makes {shape_text(a)}"
+            return run.diagnosis(self, headline, other[0].span, because, trail=run.trail(x, "rank"), notes=notes, fixes=fixes)
         step = self._step(a, b, wanted, same)
         if step is not None:
             which, text, why = step

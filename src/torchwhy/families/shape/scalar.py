@@ -21,7 +21,7 @@ import math
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord, TensorFacts
+from ...model import Confidence, Diagnosis, Evidence, Fix, Span, TensorFacts
 from ...reason import edits
 from ...reason.misfits import otherwise
 from ...reason.reading import Reading, reading
@@ -41,25 +41,30 @@ class Scalar(Family):
         )
         found = otherwise(run, x, lambda shape: math.prod(shape) == 1) if x is not None else None
         if found is not None and found[0].span is not None:
-            op, ways = found
+            made, ways = found
             note = f"as {code(ways[0].text)} it would be {shape_text(ways[0].shape)}: one value"
             fixes = [Fix(f"write {code(way.text)}", way.edits) for way in ways[:2]]
-            return run.diagnosis(self, headline, op.span, f"makes {shape_text(op.outputs[0].shape)}", trail=run.trail_of([op]),
+            return run.diagnosis(self, headline, made.span, f"makes {shape_text(made.outputs[0].shape)}", trail=run.trail_of([made]),
                                  notes=[note], fixes=fixes, confidence=Confidence.CERTAIN)  # fmt: skip
         notes = [f"{code(name)} is {tensor_text(x)}"] if x is not None else []
         because = shape_text(x.shape) if x is not None else ""
-        return run.diagnosis(self, headline, run.raised, because, notes=notes, fixes=self._reduced(run, x), confidence=Confidence.CERTAIN)
+        at, source = run.span_of("input", "self"), run.history.producer(x, run.before) if x is not None else None
+        computed = source.span if source is not None else None
+        if name.isidentifier() and computed is not None and computed.function == run.raised.function:
+            at = computed  # computed under a name: there the reduction is missing
+        cause = at if at is not None and at == computed else run.raised
+        trail = run.trail_of([source]) if source is not None else ()
+        fixes = self._reduced(run, x, at)
+        return run.diagnosis(self, headline, cause, because, trail=trail, notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
 
-    def _reduced(self, run: Reading, x: TensorFacts | None) -> list[Fix]:
+    def _reduced(self, run: Reading, x: TensorFacts | None, at: Span | None) -> list[Fix]:
         """The mean of real values, the number of those that hold; the other of the two second."""
-        op: OpRecord | None = run.op
-        written = run.sources.operands(op.span, op.name) if op is not None and op.span is not None else ()
-        if x is None or not written:
+        if x is None or at is None:
             return []
         ways = [(".mean()", "take their mean"), (".sum()", "take their sum")]
         if not x.is_floating:
             ways = [(".sum()", "take their sum"), (".float().mean()", "take their mean")]
-        return [Fix(what, edits.append_method(run.sources, written[0].span, method)) for method, what in ways]
+        return [Fix(what, edits.append_method(run.sources, at, method)) for method, what in ways]
 
     examples = (
         Example(
@@ -75,6 +80,20 @@ print("right", right)
             },
             says=("8 values", "one number is asked", "bool [8]"),
             becomes="right = (scores.argmax(dim=1) == labels).sum().item()",
+        ),
+        Example(
+            {
+                "report.py": """\
+import torch
+
+torch.manual_seed(0)
+guess, wanted = torch.rand(6), torch.rand(6)
+error = (guess - wanted).abs()  #~ cause
+print(f"error {error.item():.3f}")
+"""
+            },
+            says=("`error`", "6 values"),
+            becomes="error = (guess - wanted).abs().mean()",
         ),
         Example(
             {
