@@ -10,10 +10,13 @@ from ..model import OpRecord, Span, TensorFacts
 from .following import follow_data
 from .history import History
 from .places import Place
+from .provenance import Size
 from .reading import Cause, Reading
 from .sizes import size_expression
 from .source import FUNCTIONS, Sources
 from .walk import Walk
+
+_CONVERSIONS = ("from_numpy", "tensor", "as_tensor", "asarray", "Tensor", "FloatTensor", "LongTensor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ def parting(history: History, tensor: TensorFacts, earlier: TensorFacts, before:
     then_before: int | None = None
     for _ in range(300):
         now, then = history.producer(tensor, before), history.producer(earlier, then_before)
-        if now is None or then is None or now.name != then.name or now.span != then.span:
+        fetched = now is not None and then is not None and now.phase == then.phase == "data" and now.span is not None
+        if now is None or then is None or now.name != then.name or now.span != then.span and not fetched:
             return Parting(tensor, dim, now, then, earlier)
         pairs = zip(now.inputs, then.inputs)
         pair = next(((a, b) for a, b in pairs if a.shape != b.shape and a.id not in history.owner_of), None)
@@ -64,6 +68,16 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
     here, there = _inside(run, now.where), _inside(run, then.where) if then is not None else ()
+    decision = run.decided(found.tensor, Size(found.dim) if found.dim is not None else "rank")
+    if then is not None and then.span != now.span and decision.op is now and now.name not in _CONVERSIONS and now.inputs:
+        return Cause(now.span)  # other code made it so
+    written = None
+    if found.dim is not None and found.tensor.shape is not None:
+        size = found.tensor.shape[found.dim]
+        expression = size_expression(run.sources, now, found.dim, found.tensor.rank)
+        written = _to_the_end(run.expression_origins(expression.span, now.where, size), size) if expression is not None else None
+        if written is not None and written.origins and written.origins[-1].form == "literal":
+            return written
     if then is not None and not _alike(here, there):
         shared = 0
         while shared < min(len(here), len(there)) and _alike(here[-1 - shared :], there[-1 - shared :]):
@@ -72,13 +86,7 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         outer = next((span for span in reversed(different) if _passes_something(run.sources, span)), None)
         if outer is not None:
             return Cause(outer)
-    if found.dim is not None and found.tensor.shape is not None:
-        written = size_expression(run.sources, now, found.dim, found.tensor.rank)
-        if written is not None:
-            return _to_the_end(
-                run.expression_origins(written.span, now.where, found.tensor.shape[found.dim]), found.tensor.shape[found.dim]
-            )
-    return data_origin(run, now)
+    return written or data_origin(run, now)
 
 
 def _yielded(run: Reading, cause: Cause) -> Cause | None:
