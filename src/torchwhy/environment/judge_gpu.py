@@ -146,7 +146,7 @@ def _official(machine: Machine) -> tuple[tuple[tuple[int, int], ...], str] | Non
 
 def _other(have: tuple[int, int], codes: tuple[tuple[int, int], ...]) -> str:
     if codes and have < min(codes):
-        return "install the build for CUDA 12.6 (--index-url https://download.pytorch.org/whl/cu126), which keeps old GPUs from 5.0 up"
+        return "install the build for CUDA 12.6 (cu126), which keeps old GPUs from 5.0 up"
     return "install a newer torch, built for a newer CUDA"
 
 

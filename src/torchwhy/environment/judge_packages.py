@@ -79,7 +79,7 @@ def _companions(machine: Machine, torch: Package) -> Iterator[Check]:
         elif package.name == "torchvision" and (pair := _pair(torch, package)):
             yield Check(package.name, pair, "broken", "install the two together: python -m pip install torch torchvision", VISION)
         elif package.name in _SOURCES and (other := _other_build(torch, package)):
-            yield Check(package.name, other, "warning", f"install both from the same index: --index-url https://download.pytorch.org/whl/{local(torch.version) or 'cpu'}", source)  # fmt: skip
+            yield Check(package.name, other, "warning", f"install both from the index of {local(torch.version) or 'cpu'} builds", source)  # fmt: skip
         elif package.name in _SOURCES:
             yield Check(
                 package.name,

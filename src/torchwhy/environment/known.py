@@ -16,9 +16,9 @@ NVJITLINK = "https://github.com/pytorch/pytorch/issues/111469"
 MKL = "https://github.com/pytorch/pytorch/issues/123097"
 FBGEMM = "https://github.com/pytorch/pytorch/issues/131662"
 VISION = "https://github.com/pytorch/vision#installation"
-AUDIO = "https://pytorch.org/audio/main/installation.html#compatibility-matrix"
+AUDIO = "https://github.com/pytorch/audio/blob/main/docs/source/installation.rst"
 MPS = "https://developer.apple.com/metal/pytorch/"
-MANYLINUX = "https://peps.python.org/pep-0600/"
+MANYLINUX = "https://github.com/pypa/manylinux"
 
 PYTHONS: dict[tuple[int, int], tuple[tuple[int, int], tuple[int, int], tuple[int, int] | None]] = {
     (2, 14): ((3, 10), (3, 15), None),
