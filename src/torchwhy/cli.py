@@ -120,6 +120,8 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _env(options: argparse.Namespace) -> None:
+    """Judge the installation. Files of the working directory are looked at, and never imported: a `random.py` there breaks much."""
+    sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]
     from .environment.gather import gather
     from .environment.judge import judge, worst
     from .render.environment import as_json, show_checks

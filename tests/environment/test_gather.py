@@ -127,6 +127,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert {"python", "torch"} <= topics
 
 
+def test_files_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
+    for name in ("random.py", "torch.py"):
+        (tmp_path / name).write_text("raise SystemExit('ran')\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "torchwhy", "env"], capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    assert done.returncode == 0 and "`random.py` here" in done.stdout and "`torch.py` here" in done.stdout, done.stderr
+
+
 def test_bad_options_are_refused() -> None:
     done = subprocess.run([sys.executable, "-m", "torchwhy", "env", "surplus"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

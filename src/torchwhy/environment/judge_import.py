@@ -46,7 +46,7 @@ def _copies(machine: Machine) -> Iterator[Check]:
     for name in machine.shadows:
         module = name.removesuffix(".py")
         verdict: Verdict = "broken" if module == "torch" else "warning"
-        yield Check("working directory", f"`{name}` here is imported in place of the package `{module}` by programs of this folder", verdict, f"rename `{name}`")  # fmt: skip
+        yield Check("working directory", f"`{name}` here is imported in place of the module `{module}` by programs of this folder", verdict, f"rename `{name}`")  # fmt: skip
 
 
 def _crash(machine: Machine) -> Check:

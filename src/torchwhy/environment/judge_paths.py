@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .known import CUDNN_PARTS, CUDNN_PATH
-from .machine import Check, Library, Machine
+from .machine import Check, Library, Machine, Verdict
 from .versions import release
 
 _OUT = "take that folder out of LD_LIBRARY_PATH; torch brings its own libraries"
@@ -57,7 +57,8 @@ def _variables(machine: Machine) -> Iterator[Check]:
     for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
         value = machine.variable(name)
         if value is not None and value.strip() in ("", "-1", "none", "NoDevFiles"):
-            yield Check(name, f"`{name}={value}` hides every GPU", "warning", f"unset {name}")
+            verdict: Verdict = "warning" if machine.cuda_build or machine.torch.hip else "ok"
+            yield Check(name, f"`{name}={value}` hides every GPU", verdict, f"unset {name}" if verdict == "warning" else "")
         elif value is not None:
             yield Check(name, f"`{name}={value}`: the program sees these GPUs only, numbered anew from 0")
     for name, (what, advice) in _SETTINGS.items():
