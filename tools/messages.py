@@ -1,0 +1,58 @@
+"""Writes src/torchwhy/messages.json: what the program of every example raises, as PyTorch prints it. Run by `make docs`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from laboratory import Laboratory  # noqa: E402
+
+from torchwhy.catalogue import load  # noqa: E402
+from torchwhy.family import Family  # noqa: E402
+from torchwhy.page import RECORDED  # noqa: E402
+
+LONGEST = 400
+"""Characters kept of a message: the rest is a list of shapes or a traceback inside of it."""
+
+
+def main() -> int:
+    laboratory, version = Laboratory(), ""
+    found: dict[str, list[str]] = {}
+    for family in load().families:
+        reports = [laboratory.run(example.files).report for example in family.examples]
+        texts = dict.fromkeys(text for report in reports if report is not None and (text := _text(report)))
+        version = next((report["environment"]["torch"] for report in reports if report is not None), version)
+        if texts:
+            found[family.slug] = list(texts)
+        _tell(family, len(texts))
+    told = {"torch": version.partition("+")[0], "messages": found}
+    RECORDED.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def _text(report: dict[str, Any]) -> str:
+    """`RuntimeError: …`, without the folders of this machine; of a traceback inside of it the last line."""
+    failure = report["failure"]
+    if failure is None:
+        return ""
+    text, inner, rest = re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?/(?:[\w.+-]+/)+", "…/", failure["message"]).partition("Traceback (most recent call last)")
+    if inner:
+        text = f"{text.removesuffix('Original ').rstrip()} … {rest.strip().splitlines()[-1]}"
+    text = text.strip()
+    text = text[:LONGEST].rstrip() + " …" if len(text) > LONGEST else text
+    return f"{failure['error_type']}: {text}" if text else failure["error_type"]
+
+
+def _tell(family: Family, count: int) -> None:
+    if family.examples and not count:
+        print(f"{family.slug}: no example raised", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
