@@ -24,14 +24,17 @@ LONGEST = 400
 def main() -> int:
     laboratory, version = Laboratory(), ""
     found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for family in load().families:
         reports = [laboratory.run(example.files).report for example in family.examples]
         texts = dict.fromkeys(text for report in reports if report is not None and (text := _text(report)))
         version = next((report["environment"]["torch"] for report in reports if report is not None), version)
         if texts:
             found[family.slug] = list(texts)
+        if files := dict.fromkeys(file for report in reports if report is not None and (file := _place(report))):
+            places[family.slug] = list(files)
         _tell(family, len(texts))
-    told = {"torch": version.partition("+")[0], "messages": found}
+    told = {"torch": version.partition("+")[0], "messages": found, "raised_in": places}
     RECORDED.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
@@ -47,6 +50,14 @@ def _text(report: dict[str, Any]) -> str:
     text = text.strip()
     text = text[:LONGEST].rstrip() + " …" if len(text) > LONGEST else text
     return f"{failure['error_type']}: {text}" if text else failure["error_type"]
+
+
+def _place(report: dict[str, Any]) -> str:
+    """The file of torch that raised, such as `torch/nn/modules/linear.py`; empty where the program's own line did."""
+    failure = report["incident"]["evidence"]["failure"]
+    file = failure["frames"][-1]["span"]["file"].replace("\\", "/") if failure and failure["frames"] else ""
+    match = re.search(r"/(torch/.+\.py)$", file)
+    return match[1] if match else ""
 
 
 def _tell(family: Family, count: int) -> None:

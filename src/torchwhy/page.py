@@ -57,6 +57,8 @@ class Page:
     """Messages that the page names; `…` stands for what differs."""
     seen: tuple[str, ...]
     """Messages as they were printed, the type first."""
+    raised_in: tuple[str, ...] = ()
+    """Files of torch that were seen to raise them."""
 
     @property
     def group(self) -> str:
@@ -70,14 +72,14 @@ def page_of(family: Family) -> Page:
     named = tuple(span for block in blocks if block.heading == "Messages" for span in spans(block.text))
     seen = dict.fromkeys((*recorded().get(family.slug, ()), *_printed(family)))
     summary = paragraphs[0] if paragraphs else family.title
-    return Page(family.code, family.slug, family.title, summary, blocks, tuple(_programs(family)), named, tuple(seen))
+    return Page(family.code, family.slug, family.title, summary, blocks, tuple(_programs(family)), named, tuple(seen), recorded("raised_in").get(family.slug, ()))
 
 
 @cache
-def recorded() -> dict[str, tuple[str, ...]]:
-    """What the examples' programs raised, by family."""
+def recorded(what: str = "messages") -> dict[str, tuple[str, ...]]:
+    """What the examples' programs raised, by family; or, for `raised_in`, the files of torch that raised it."""
     told = json.loads(RECORDED.read_text(encoding="utf-8"))
-    return {slug: tuple(texts) for slug, texts in told["messages"].items()}
+    return {slug: tuple(texts) for slug, texts in told[what].items()}
 
 
 def spans(text: str) -> list[str]:
