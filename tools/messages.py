@@ -44,7 +44,9 @@ def _text(report: dict[str, Any]) -> str:
     failure = report["failure"]
     if failure is None:
         return ""
-    text, inner, rest = re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?/(?:[\w.+-]+/)+", "…/", failure["message"]).partition("Traceback (most recent call last)")
+    text, inner, rest = re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?/(?:[\w.+-]+/)+", "…/", failure["message"]).partition(
+        "Traceback (most recent call last)"
+    )
     if inner:
         text = f"{text.removesuffix('Original ').rstrip()} … {rest.strip().splitlines()[-1]}"
     text = text.strip()

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .family import Family
 
 RECORDED = Path(__file__).with_name("messages.json")
 _HEADING = re.compile(r"([A-Z][A-Za-z -]{1,40})(?: \(TW\d+\))?:(?:\s+|$)")
+_PIECE = re.compile(r"``(.+?)``|`([^`]+)`|((?:[^`]|`(?![^`]*`))+)")
 _RAISED = re.compile(r"^(?:[\w.]*\.)?([A-Z]\w*(?:Error|Exception|Unsupported|Failed|Interrupt|Exit)): \S.*", re.M)
 
 
@@ -69,22 +71,42 @@ def page_of(family: Family) -> Page:
     """The page of a family, parsed."""
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", _without_fences(family.page)) if part.strip()]
     blocks = tuple(_blocks(paragraphs[1:]))
-    named = tuple(span for block in blocks if block.heading == "Messages" for span in spans(block.text))
+    named = tuple(span for block in blocks if block.heading == "Messages" for span, is_code in pieces(block.text) if is_code)
     seen = dict.fromkeys((*recorded().get(family.slug, ()), *_printed(family)))
     summary = paragraphs[0] if paragraphs else family.title
-    return Page(family.code, family.slug, family.title, summary, blocks, tuple(_programs(family)), named, tuple(seen), recorded("raised_in").get(family.slug, ()))
+    return Page(
+        family.code,
+        family.slug,
+        family.title,
+        summary,
+        blocks,
+        tuple(_programs(family)),
+        named,
+        tuple(seen),
+        recorded("raised_in").get(family.slug, ()),
+    )
+
+
+def recorded_with() -> str:
+    """The version of torch that raised the recorded messages."""
+    return str(_recorded()["torch"])
+
+
+def recorded(what: str = "messages") -> dict[str, tuple[str, ...]]:
+    """What the examples' programs raised, by family; or, for `raised_in`, the files of torch that raised it."""
+    return {slug: tuple(texts) for slug, texts in _recorded()[what].items()}
 
 
 @cache
-def recorded(what: str = "messages") -> dict[str, tuple[str, ...]]:
-    """What the examples' programs raised, by family; or, for `raised_in`, the files of torch that raised it."""
-    told = json.loads(RECORDED.read_text(encoding="utf-8"))
-    return {slug: tuple(texts) for slug, texts in told[what].items()}
+def _recorded() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8"))
+    return told
 
 
-def spans(text: str) -> list[str]:
-    """The pieces of inline code; two backticks enclose one that has a backtick in it."""
-    return [double or single for double, single in re.findall(r"``(.+?)``|`([^`]+)`", text)]
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """The text in pieces, and whether each is inline code; two backticks enclose code that has a backtick in it."""
+    found = [(double or single or plain, not plain) for double, single, plain in _PIECE.findall(text)]
+    return [(piece, is_code) for piece, is_code in found if piece]
 
 
 def _without_fences(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 from collections import Counter
@@ -15,6 +16,9 @@ from torchwhy.page import Page, page_of
 
 WORD = re.compile(r"[a-z_]{3,}|torch/[\w/]+\.py")
 """Numbers, shapes and folders differ from run to run; the words and torch's own files stay."""
+
+ANYTHING = ("", "zzyx", "'zzyx'", "Zzyx qwv 7")
+"""Texts that mean nothing: a pattern that matches one of them is no statement about the text."""
 
 
 def catalogue(families: Sequence[Family]) -> dict[str, Any]:
@@ -41,7 +45,6 @@ def _entry(family: Family, page: Page) -> dict[str, Any]:
         "code": page.code,
         "slug": page.slug,
         "title": page.title,
-        "rank": family.rank,
         "triggers": [_trigger(trigger.pattern, trigger.types, trigger.raised_in) for trigger in family.triggers],
         "raisedIn": list(page.raised_in),
     }
@@ -49,7 +52,14 @@ def _entry(family: Family, page: Page) -> dict[str, Any]:
 
 def _trigger(pattern: str, types: Sequence[str], raised_in: str) -> dict[str, Any]:
     source, flags = javascript(pattern)
-    return {"pattern": source, "flags": flags, "types": list(types), "raisedIn": raised_in}
+    return {"pattern": source, "flags": flags, "types": list(types), "raisedIn": raised_in, "worth": _worth(pattern, types)}
+
+
+def _worth(pattern: str, types: Sequence[str]) -> float:
+    """How much a match says, where the pattern takes nearly any text and only the type or the family's own reasoning tells: else 0."""
+    if not any(re.search(pattern, text, re.DOTALL) for text in ANYTHING):
+        return 0
+    return 0.5 if types and not any(hasattr(builtins, name) for name in types) else 0.02
 
 
 def _texts(page: Page) -> list[frozenset[str]]:

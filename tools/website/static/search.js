@@ -47,6 +47,7 @@ function prepared(catalogue) {
   if (!catalogue.numbers) {
     catalogue.numbers = new Map(catalogue.words.map((word, number) => [word, number]));
     catalogue.sharing = new Map();
+    catalogue.counts = catalogue.families.map((_, family) => catalogue.texts.filter((text) => text[0] === family).length);
     for (const family of catalogue.families) {
       for (const trigger of family.triggers) trigger.regex = new RegExp(trigger.pattern, trigger.flags);
       for (const file of family.raisedIn) catalogue.sharing.set(file, (catalogue.sharing.get(file) || 0) + 1);
@@ -55,18 +56,19 @@ function prepared(catalogue) {
   return catalogue;
 }
 
-/** How much of the message's letters a trigger's pattern covered, from 0 to 1; 0 where it does not match. */
+/** How much a trigger says: 0 where it does not match, near 1 where its pattern took many of the message's letters. */
 function covered(trigger, failure) {
   if (trigger.types.length && failure.type && !trigger.types.includes(failure.type)) return 0;
   if (trigger.raisedIn && !failure.file.endsWith(trigger.raisedIn)) return 0;
   const match = trigger.regex.exec(failure.message);
   if (!match) return 0;
-  const letters = match[0].replace(/[^A-Za-z]/g, "").slice(0, 100).length;
   const typed = trigger.types.length && failure.type ? 0.05 : 0;
-  return Math.max(letters / (letters + 12), trigger.raisedIn ? 0.4 : 0.02) + typed;
+  if (trigger.worth) return trigger.worth > 0.1 && !typed ? 0 : trigger.worth + (trigger.raisedIn ? 0.3 : 0);
+  const letters = match[0].replace(/[^A-Za-z]/g, "").slice(0, 100).length;
+  return letters / (letters + 12) + typed + (trigger.raisedIn ? 0.1 : 0);
 }
 
-/** How alike the message is to each family's known ones: shared words, rare ones counting more. */
+/** How alike the message is to each family's known ones: shared words, rare ones counting more, and a little for what the family mostly says. */
 function similarities(catalogue, failure) {
   const mine = words(failure.type + " " + failure.message.slice(0, 600));
   let whole = 0;
@@ -76,16 +78,18 @@ function similarities(catalogue, failure) {
     whole += number === undefined ? 1 : catalogue.weights[number];
     if (number !== undefined) known.add(number);
   }
-  const best = new Float64Array(catalogue.families.length);
+  const best = new Float64Array(catalogue.families.length), near = new Float64Array(catalogue.families.length);
   for (const [family, numbers] of catalogue.texts) {
     let shared = 0, size = 0;
     for (const number of numbers) {
       size += catalogue.weights[number];
       if (known.has(number)) shared += catalogue.weights[number];
     }
-    if (shared) best[family] = Math.max(best[family], shared / Math.sqrt(whole * size));
+    const alike = shared ? shared / Math.sqrt(whole * size) : 0;
+    best[family] = Math.max(best[family], alike);
+    if (alike > 0.8) near[family] += 1;
   }
-  return best;
+  return best.map((alike, family) => alike + (0.1 * near[family]) / catalogue.counts[family]);
 }
 
 /** The families for a text, best first: {code, slug, title, score, because}. */
@@ -100,7 +104,7 @@ function search(catalogue, pasted, most = 5) {
       const trigger = Math.max(0, ...family.triggers.map((one) => covered(one, failure)));
       const file = family.raisedIn.find((one) => failure.file.endsWith(one));
       const place = trigger && file ? 0.4 / catalogue.sharing.get(file) : 0;
-      const score = 2 * trigger + alike[number] + place + (trigger ? 0.02 * family.rank : 0) - 0.01 * Math.min(order, 20);
+      const score = 2 * trigger + alike[number] + place - 0.01 * Math.min(order, 20);
       const floor = trigger > 0.1 ? 0 : 0.3;
       if (score > floor && score > (scores.get(number)?.score ?? 0))
         scores.set(number, { score, because: trigger > 0.1 ? "message" : "words" });
