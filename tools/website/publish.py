@@ -23,13 +23,13 @@ from markupsafe import Markup, escape  # noqa: E402
 from torchwhy import __version__  # noqa: E402
 from torchwhy.catalogue import load  # noqa: E402
 from torchwhy.family import Family  # noqa: E402
-from torchwhy.page import Page, page_of, pieces, recorded_with  # noqa: E402
+from torchwhy.page import Page, page_of, pieces, recorded, recorded_with  # noqa: E402
 from torchwhy.render.text import visible  # noqa: E402
 
 STATIC = ("style.css", "search.js")
 
 
-def build(target: Path, families: tuple[Family, ...]) -> int:
+def publish(target: Path, families: tuple[Family, ...]) -> int:
     """Write the site; how many bytes it has."""
     pages = [page_of(family) for family in families]
     texts = {f"{page.code}.html": html for page, html in zip(pages, _pages(pages))}
@@ -49,9 +49,14 @@ def _pages(pages: list[Page]) -> list[str]:
     template = _environment({page.slug: page.code for page in pages}).get_template("page.html")
     around = [None, *pages, None]
     return [
-        template.render(page=page, before=before, after=after, torch=recorded_with())
+        template.render(page=page, before=before, after=after, torch=_printed_by(page))
         for before, page, after in zip(around, pages, around[2:])
     ]
+
+
+def _printed_by(page: Page) -> str:
+    """The version of PyTorch that printed the page's messages, where they all come from runs of its examples."""
+    return recorded_with() if page.seen and set(page.seen) == set(recorded().get(page.slug, ())) else ""
 
 
 def _index(pages: list[Page]) -> str:
@@ -60,11 +65,19 @@ def _index(pages: list[Page]) -> str:
 
 
 def _environment(codes: dict[str, str]) -> Environment:
-    environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+    )
     environment.globals["version"] = __version__
-    environment.filters["visible"] = lambda text: "\n".join(map(visible, text.splitlines()))
+    environment.filters["lines"] = lambda text: Markup("\n").join(map(visible, text.splitlines()))
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["inline"] = lambda text: Markup("").join(_inline(text, codes))
     return environment
+
+
+def _shown(value: object) -> object:
+    """No control character reaches a page."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _inline(text: str, codes: dict[str, str]) -> list[Markup]:
@@ -85,5 +98,5 @@ def _script(data: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"
-    size = build(place, load().families)
+    size = publish(place, load().families)
     print(f"{place / 'index.html'}: {len(load().families)} codes, {size / 1000:.0f} kB")
