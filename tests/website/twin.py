@@ -27,7 +27,7 @@ def search(catalogue: dict[str, Any], text: str, most: int = 5) -> list[str]:
             said = max([0.0, *(_covered(trigger, failure) for trigger in family["triggers"])])
             file = next((one for one in family["raisedIn"] if failure[2].endswith(one)), None) if said else None
             sharing = sum(file in other["raisedIn"] for other in catalogue["families"]) if file else 1
-            score = round(2 * said + alike[number] + (0.4 / sharing if file else 0) - 0.01 * min(order, 20), 4)
+            score = round(2 * said + alike[number] + (0.4 / sharing if file else 0) - 0.1 * min(order, 3), 4)
             if score > (0 if said > 0.1 else 0.3):
                 scores[number] = max(score, scores.get(number, 0))
     return [catalogue["families"][number]["slug"] for number in sorted(scores, key=lambda n: (-scores[n], n))[:most]]

@@ -104,7 +104,7 @@ function search(catalogue, pasted, most = 5) {
       const trigger = Math.max(0, ...family.triggers.map((one) => covered(one, failure)));
       const file = family.raisedIn.find((one) => failure.file.endsWith(one));
       const place = trigger && file ? 0.4 / catalogue.sharing.get(file) : 0;
-      const score = Math.round(1e4 * (2 * trigger + alike[number] + place - 0.01 * Math.min(order, 20))) / 1e4;
+      const score = Math.round(1e4 * (2 * trigger + alike[number] + place - 0.1 * Math.min(order, 3))) / 1e4;
       const floor = trigger > 0.1 ? 0 : 0.3;
       if (score > floor && score > (scores.get(number)?.score ?? 0))
         scores.set(number, { score, because: trigger > 0.1 ? "message" : "words" });
