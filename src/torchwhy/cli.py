@@ -124,14 +124,23 @@ def _env(options: argparse.Namespace) -> None:
     sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]
     from .environment.gather import gather
     from .environment.judge import judge, worst
-    from .render.environment import as_json, show_checks
+    from .render.environment import as_json, show_checks, show_concise
 
     machine = gather()
     checks = judge(machine)
-    if options.json:
-        sys.stdout.write(as_json(checks, machine, worst(checks)))
+    text = as_json(checks, machine, worst(checks))
+    if options.report:
+        try:
+            with open(options.report, "w", encoding="utf-8") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise BadInput(f"can't write {options.report!r}: {error.strerror or error}") from None
+    if options.quiet:
+        return
+    if options.format == "json":
+        sys.stdout.write(text)
     else:
-        show_checks(checks, sys.stdout, options.color)
+        (show_checks if options.format == "terminal" else show_concise)(checks, sys.stdout, options.color)
 
 
 def _codes(options: argparse.Namespace) -> None:
@@ -178,8 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     env = commands.add_parser("env", allow_abbrev=False, help="the installation judged: driver, CUDA, GPU, packages, limits")
-    env.add_argument("--json", action="store_true", help="as JSON, with the facts that were found")
-    env.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    _add_output(env)
+    env.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON, with the facts that were found")
+    env.add_argument("--quiet", action="store_true", help="nothing on the terminal")
 
     codes = commands.add_parser("codes", allow_abbrev=False, help="the catalogue")
     codes.add_argument("--color", choices=("auto", "always", "never"), default="auto")

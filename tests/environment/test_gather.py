@@ -127,6 +127,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert {"python", "torch"} <= topics
 
 
+def test_a_report_is_written_and_bad_places_are_refused(tmp_path: Path) -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "torchwhy", "env", *options], capture_output=True, text=True, timeout=240, cwd=tmp_path
+        )
+
+    quiet = run("--quiet", "--report", "env.json")
+    assert (quiet.returncode, quiet.stdout) == (0, "") and json.loads((tmp_path / "env.json").read_text())["checks"]
+    refused = run("--report", "no/such/folder.json")
+    assert refused.returncode == 2 and "can't write" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    for line in run("--format", "concise").stdout.splitlines():
+        assert ": warning: " in line or ": broken: " in line or ": unknown: " in line
+
+
 def test_files_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
     for name in ("random.py", "torch.py"):
         (tmp_path / name).write_text("raise SystemExit('ran')\n", encoding="utf-8")

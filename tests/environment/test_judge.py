@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from torchwhy.environment.judge import judge, worst
 from torchwhy.environment.machine import Check, Driver, Gpu, Library, Limits, Machine, Package, Torch, Trial
+from torchwhy.render.environment import check_lines
+from torchwhy.render.text import plain
 
 GIB = 2**30
 H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 * GIB, GIB)
@@ -155,6 +158,7 @@ BROKEN = [
     ("cudnn in parts", replace(GOOD, torch=replace(GOOD.torch, loaded=(Library("libcudnn.so.9", f"{SITE}/nvidia/cudnn/lib/libcudnn.so.9"), Library("libcudnn_engines_tensor_ir.so.9", "/usr/lib/libcudnn_engines_tensor_ir.so.9")))), "cuDNN", "broken", "2 folders"),
     ("an older cudnn in the way", replace(GOOD, variables=(("LD_LIBRARY_PATH", "/cuda/lib64"),), library_path=(Library("libcudnn.so.9", "/cuda/lib64/libcudnn.so.9", "9.1.0"),)), "LD_LIBRARY_PATH", "broken", "(9.1.0) can be loaded in place of torch's own (9.10.2)"),
     ("a newer cudnn in the way", replace(GOOD, variables=(("LD_LIBRARY_PATH", "/cuda/lib64"),), library_path=(Library("libcudnn.so.9", "/cuda/lib64/libcudnn.so.9", "9.24.0"),)), "LD_LIBRARY_PATH", "warning", "in place of"),
+    ("a full GPU", replace(GOOD, driver=replace(GOOD.driver, gpus=(replace(H100, used_bytes=70 * GIB),))), "GPU 0 memory", "warning", "70.0 of 80.0 GiB"),
     ("GPUs hidden", replace(GOOD, variables=(("CUDA_VISIBLE_DEVICES", ""),)), "CUDA_VISIBLE_DEVICES", "warning", "hides every GPU"),
     ("blocking", replace(GOOD, variables=(("CUDA_LAUNCH_BLOCKING", "1"),)), "CUDA_LAUNCH_BLOCKING", "warning", "slow"),
     ("little shm", replace(GOOD, container=True, shm_bytes=64 * 2**20), "/dev/shm", "warning", "64 MiB"),
@@ -204,6 +208,23 @@ def test_a_mac() -> None:
 def test_a_container_is_told_how_to_get_its_gpus() -> None:
     machine = next(machine for name, machine, *_ in BROKEN if name == "no driver in a container")
     assert "--gpus all" in of(machine, "driver").advice
+
+
+def test_the_example_of_the_readme_is_real() -> None:
+    machine = Machine(
+        system="Linux",
+        python="3.12.4",
+        container=True,
+        packages=(Package("torch", "2.9.0+cu130", SITE, cuda="13.0"),),
+        driver=Driver("570.86.15", "570.86.15", (12, 8), (H100,), True),
+        torch=Torch(imported=True, version="2.9.0+cu130", file=f"{SITE}/torch/__init__.py", cuda="13.0"),
+        shm_bytes=64 * 2**20,
+        shm_free=64 * 2**20,
+    )
+    shown = [check for check in judge(machine) if check.topic in ("python", "torch", "driver", "CUDA", "/dev/shm")]
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    for line in plain(check_lines(shown, 140)).splitlines()[:-2]:
+        assert line in readme, line
 
 
 def test_known_facts_name_their_source() -> None:

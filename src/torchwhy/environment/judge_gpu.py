@@ -21,6 +21,7 @@ def judge_gpu(machine: Machine) -> Iterator[Check]:
         yield from _runtime(machine)
     for number, gpu in enumerate(machine.gpus):
         yield _gpu(machine, number, gpu)
+        yield from _in_use(number, gpu)
     yield from _asked(machine)
     yield from _trials(machine)
     yield from _libraries(machine)
@@ -109,6 +110,12 @@ def _gpu(machine: Machine, number: int, gpu: Gpu) -> Check:
     return Check(
         topic, f"{what}; official builds of this torch have no code for it", "broken", _other(gpu.capability, capabilities), source
     )
+
+
+def _in_use(number: int, gpu: Gpu) -> Iterator[Check]:
+    if gpu.total_bytes and gpu.used_bytes is not None and gpu.used_bytes > gpu.total_bytes / 2:
+        what = f"{gpu.used_bytes / _GIB:.1f} of {gpu.total_bytes / _GIB:.1f} GiB are in use by running processes"
+        yield Check(f"GPU {number} memory", what, "warning", "see which with nvidia-smi; end those that are no longer wanted")
 
 
 def _supported(machine: Machine, topic: str, what: str, have: tuple[int, int]) -> Check:

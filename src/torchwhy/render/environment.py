@@ -18,6 +18,11 @@ def show_checks(checks: Sequence[Check], stream: TextIO, color: str) -> None:
     put(check_lines(checks, width_of(stream)), stream, color)
 
 
+def show_concise(checks: Sequence[Check], stream: TextIO, color: str) -> None:
+    """A line for each check that is not ok."""
+    put((styled(visible(f"{c.topic}: {c.verdict}: {c.what}")) for c in checks if c.verdict != "ok"), stream, color)
+
+
 def check_lines(checks: Sequence[Check], width: int) -> Iterator[Line]:
     """Each check in its line, what to do and where that is written below it; the sum at the end."""
     wide = max((cells(visible(check.topic)) for check in checks), default=0)
