@@ -14,6 +14,7 @@ import pytest
 from torchwhy.environment.children import Said, ask
 from torchwhy.environment.driver import put_together, read_smi
 from torchwhy.environment.gather import ask_torch, heard
+from torchwhy.environment.judge import judge
 from torchwhy.environment.libraries import in_library_path, of_wheels
 from torchwhy.environment.machine import Check, Machine
 from torchwhy.render.environment import as_json, check_lines
@@ -87,6 +88,45 @@ def test_a_torch_that_does_not_import(
     torch = ask_torch(seconds=3.0)
     assert time.monotonic() - started < 20
     assert (torch.imported, torch.ended) == (False, ended) and torch.error.startswith(error)
+
+
+FALSE_TORCH = """
+import sys, types
+__version__ = "2.9.0+cu128"
+class Tensor:
+    def __init__(self, size): self.size = size
+    def __getitem__(self, key): return self
+    def __add__(self, other): return self
+    def __matmul__(self, other): return Tensor(2 * self.size)
+    def sum(self): return self
+    def item(self): return float(self.size)
+def ones(*shape, device): return Tensor(32)
+def module(name, **held):
+    made = types.ModuleType("torch." + name)
+    made.__dict__.update(held)
+    return made
+def fails(): raise RuntimeError("cuDNN version incompatibility: compiled against (9, 10, 2) but found runtime version (9, 1, 0)")
+version = module("version", cuda="12.8", hip=None, xpu=None)
+_C = module("_C", _cuda_getArchFlags=lambda: "sm_80 sm_90 compute_90")
+gpu = types.SimpleNamespace(name="NVIDIA Z1", major=9, minor=0, total_memory=85 * 10**9)
+cuda = module("cuda", is_available=lambda: True, device_count=lambda: 2, get_device_properties=lambda index: gpu, nccl=module("nccl", version=lambda: (2, 27, 5)))
+distributed = module("distributed", is_available=lambda: True, is_nccl_available=lambda: True)
+backends = module("backends", cudnn=module("cudnn", version=fails), mps=module("mps", is_built=lambda: False, is_available=lambda: False))
+nn = module("nn", functional=module("functional", conv2d=lambda x, w: Tensor(36)))
+"""
+
+
+def test_a_gpu_is_asked_and_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _false_torch(tmp_path, FALSE_TORCH, monkeypatch)
+    torch = ask_torch(seconds=60.0)
+    assert torch.imported and not torch.ended and torch.architectures == ("sm_80", "sm_90", "compute_90")
+    assert [(gpu.name, gpu.capability) for gpu in torch.gpus] == [("NVIDIA Z1", (9, 0))] * 2
+    assert torch.nccl == (2, 27, 5) and torch.cudnn is None and "(9, 1, 0)" in torch.cudnn_error
+    assert [f"{t.device} {t.what}" for t in torch.trials if not t.error] == [
+        f"cuda:{n} {w}" for n in (0, 1) for w in ("add", "matmul", "convolution")
+    ]
+    assert [text.partition(":")[0] for text in torch.trouble if "numpy" not in text] == ["multiplying on the CPU"]
+    assert "unknown" in {check.verdict for check in judge(Machine(torch=torch)) if check.topic == "torch"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process group")

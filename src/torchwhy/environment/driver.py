@@ -100,7 +100,7 @@ def _version_in(text: str) -> str:
 
 
 def _devices() -> bool:
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _bytes(mebibytes: str) -> int | None:

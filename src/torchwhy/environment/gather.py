@@ -15,7 +15,7 @@ from typing import Any
 
 from .children import ask
 from .driver import driver
-from .libraries import in_library_path, library, of_wheels
+from .libraries import in_library_path, library, of_system, of_wheels
 from .limits import limits, memory, memory_limit, shared_memory
 from .machine import Gpu, Machine, Torch, Trial
 from .packages import installed
@@ -69,6 +69,7 @@ def gather(seconds: float = TORCH_SECONDS) -> Machine:
         torch=ask_torch(seconds),
         library_path=in_library_path(os.environ.get("LD_LIBRARY_PATH", "")),
         wheel_libraries=of_wheels({p.location for p in packages if p.name == "torch" or p.name.startswith("nvidia-")}),
+        system_libraries=of_system(),
         variables=tuple((name, os.environ[name]) for name in VARIABLES if name in os.environ),
         shadows=_shadows(Path.cwd()),
         memory_bytes=memory(),
@@ -104,6 +105,8 @@ def _value(torch: Torch, key: str, value: Any) -> Any:
         return tuple(Gpu(gpu["name"], tuple(gpu["capability"]), gpu["total_bytes"]) for gpu in value)
     if key == "trials":
         return (*torch.trials, *(Trial(**trial) for trial in value))
+    if key == "trouble":
+        return (*torch.trouble, value)
     if key == "warnings":
         return tuple(dict.fromkeys((*torch.warnings, *value)))
     if key == "loaded":

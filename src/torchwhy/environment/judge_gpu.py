@@ -34,6 +34,8 @@ def _driver(machine: Machine) -> Check:
     if driver.version and driver.kernel and driver.version != driver.kernel or "version mismatch" in driver.smi_error:
         loaded = f"the kernel runs {driver.kernel}" if driver.kernel else "the kernel runs another version"
         return Check("driver", f"the driver was updated and {loaded}: {driver.smi_error or driver.version}", "broken", "restart the machine, or reload the nvidia modules")  # fmt: skip
+    if driver.gpus and machine.hides_gpus:
+        return Check("driver", f"{name}{knows}; its GPUs are hidden from programs by a setting")
     if driver.gpus and not driver.library_error:
         return Check("driver", f"{name}{knows}")
     if "no answer" in driver.smi_error or driver.library_error == "timeout":
@@ -160,7 +162,10 @@ def _other(have: tuple[int, int], codes: tuple[tuple[int, int], ...]) -> str:
 def _asked(machine: Machine) -> Iterator[Check]:
     """What torch itself says of CUDA."""
     torch = machine.torch
-    if torch.imported and torch.cuda and torch.cuda_available is False and machine.driver.gpus:
+    if torch.hip and torch.cuda_available is False and not machine.hides_gpus:
+        advice = "look at rocminfo, and whether this user may open /dev/kfd (groups render and video)"
+        yield Check("torch.cuda", f"this build for ROCm {torch.hip} sees no GPU", "warning", advice)
+    elif torch.imported and torch.cuda and torch.cuda_available is False and machine.driver.gpus and not machine.hides_gpus:
         why = next((w for w in torch.warnings if "CUDA" in w or "driver" in w), "")
         yield Check("torch.cuda", f"torch sees no GPU though the driver does{': ' + why if why else ''}", "broken", "look at the lines above, and at CUDA_VISIBLE_DEVICES")  # fmt: skip
     elif torch.cuda_available:

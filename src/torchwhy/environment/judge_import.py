@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from .known import FBGEMM, MKL, NVJITLINK, PROVIDERS
-from .machine import Check, Machine, Verdict
+from .machine import Check, Machine
 
 _REINSTALL = "install torch again into a fresh environment"
 
@@ -18,6 +18,8 @@ def judge_import(machine: Machine) -> Iterator[Check]:
         yield Check("torch", f"torch {torch.version}, {_build(machine)}")
         if torch.ended:
             yield _crash(machine)
+        for text in torch.trouble:
+            yield Check("torch", f"{_short(text)}", "unknown", "save the error and run `torchwhy explain -` on it")
     elif torch.error:
         yield _why(machine)
     elif torch.ended:
@@ -43,10 +45,16 @@ def _copies(machine: Machine) -> Iterator[Check]:
     file = machine.torch.file.replace("\\", "/")
     if copies and file and not any(file.startswith(copy.location.replace("\\", "/")) for copy in copies):
         yield Check("torch", f"`import torch` finds {machine.torch.file}, not the installed package", "broken", "rename that file or folder, or take its folder out of PYTHONPATH")  # fmt: skip
-    for name in machine.shadows:
-        module = name.removesuffix(".py")
-        verdict: Verdict = "broken" if module == "torch" else "warning"
-        yield Check("working directory", f"`{name}` here is imported in place of the module `{module}` by programs of this folder", verdict, f"rename `{name}`")  # fmt: skip
+    mine = [name for name in machine.shadows if name.removesuffix(".py") == "torch"]
+    others = [name for name in machine.shadows if name not in mine]
+    for name in mine:
+        yield Check(
+            "working directory", f"`{name}` here is imported in place of PyTorch by programs of this folder", "broken", f"rename `{name}`"
+        )
+    if others:
+        some = ", ".join(f"`{name}`" for name in others[:4]) + (" …" if len(others) > 4 else "")
+        what = f"{some} here {'hide' if len(others) > 1 else 'hides'} a module of the same name that torch may need, from programs of this folder"
+        yield Check("working directory", what, "warning", "rename what is imported by mistake, or start programs from another folder")
 
 
 def _crash(machine: Machine) -> Check:

@@ -28,7 +28,7 @@ def _asked_for(machine: Machine, torch: Package) -> Iterator[Check]:
     for name, wanted in _wanted(machine, torch):
         package = machine.package(name)
         if package is None:
-            yield Check(name, f"torch {torch.version} asks for {name} {wanted}, which is not installed", "broken", f'install it: python -m pip install "{name}{wanted}"')  # fmt: skip
+            yield Check(name, f"torch {torch.version} asks for {name} {wanted}, which is not installed", "warning" if machine.torch.imported else "broken", f'install it: python -m pip install "{name}{wanted}"')  # fmt: skip
         elif satisfies(package.version, wanted) is False:
             verdict: Verdict = "broken" if name.startswith(("triton", "pytorch-triton")) else "warning"
             yield Check(name, f"torch {torch.version} asks for {name} {wanted}, {package.version} is installed", verdict, f'install what it asks for: python -m pip install "{name}{wanted}"')  # fmt: skip

@@ -8,6 +8,7 @@ from .known import CUDNN_PARTS, CUDNN_PATH
 from .machine import Check, Library, Machine, Verdict
 from .versions import release
 
+_PART = "libcudnn_engines_tensor_ir.so.9"
 _OUT = "take that folder out of LD_LIBRARY_PATH; torch brings its own libraries"
 
 
@@ -52,11 +53,27 @@ def _mixed(machine: Machine) -> Iterator[Check]:
         what = f"parts of cuDNN are loaded from {len(folders)} folders: {', '.join(folders)}"
         yield Check("cuDNN", what, "broken", "uninstall the system's cuDNN, or give it the version of nvidia-cudnn", CUDNN_PARTS)
 
+    yield from _missing_part(machine)
+
+
+def _missing_part(machine: Machine) -> Iterator[Check]:
+    """The cuDNN wheel of some builds asks for a part that it does not have; a system's cuDNN of another version then fills in."""
+    own = {one.soname for one in machine.wheel_libraries}
+    others = [one for one in (*machine.library_path, *machine.system_libraries) if one.soname == _PART]
+    tried = any(trial.what == "convolution" and not trial.error for trial in machine.torch.trials)
+    package = machine.package("nvidia-cudnn-cu13")
+    if package is None or not package.version.startswith("9.20.") or _PART in own or not others or tried:
+        return
+    what = f"nvidia-cudnn-cu13 {package.version} lacks {_PART}, and {others[0].path}{_version(others[0])} of another cuDNN is loaded for it"
+    yield Check(
+        "cuDNN", what, "broken", "uninstall the system's cuDNN, or install a newer nvidia-cudnn-cu13 (9.23 has the part)", CUDNN_PARTS
+    )
+
 
 def _variables(machine: Machine) -> Iterator[Check]:
     for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
         value = machine.variable(name)
-        if value is not None and value.strip() in ("", "-1", "none", "NoDevFiles"):
+        if value is not None and machine.hides_gpus:
             verdict: Verdict = "warning" if machine.cuda_build or machine.torch.hip else "ok"
             yield Check(name, f"`{name}={value}` hides every GPU", verdict, f"unset {name}" if verdict == "warning" else "")
         elif value is not None:

@@ -12,6 +12,15 @@ from .machine import Library
 _NAMES = r"lib(?:cudart|cudnn|cudnn_\w+|nccl|cublas|cublasLt|nvJitLink|cusparse|cusparseLt|cusolver|cufft|curand|nvrtc|cupti)"
 _FILE = re.compile(rf"({_NAMES}\.so\.\d+)(?:[.\d]*)$")
 
+_SYSTEM = (
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/cuda/lib64",
+)
+
 
 def library(path: Path) -> Library:
     """The library at the path: its soname, and its version as far as the name of the real file tells it."""
@@ -28,6 +37,11 @@ def in_library_path(folders: str) -> tuple[Library, ...]:
         for one in _in_folder(Path(folder)):
             found.setdefault(one.soname, one)
     return tuple(found.values())
+
+
+def of_system() -> tuple[Library, ...]:
+    """The first of each name in the folders where the loader looks when no package has it."""
+    return in_library_path(":".join(_SYSTEM))
 
 
 def of_wheels(locations: Iterable[str]) -> tuple[Library, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["ok", "warning", "broken", "unknown"]
@@ -93,6 +93,8 @@ class Torch:
     """How the process ended where it did not end well: `SIGSEGV`, `timeout`, `exit code 3`."""
     stage: str = ""
     """What it was doing then."""
+    trouble: tuple[str, ...] = ()
+    """Questions that ended in an exception, and which."""
     version: str = ""
     file: str = ""
     cuda: str | None = None
@@ -150,6 +152,8 @@ class Machine:
     """CUDA libraries in the folders of `LD_LIBRARY_PATH`."""
     wheel_libraries: tuple[Library, ...] = ()
     """Those that came with torch, or with the `nvidia-*` packages beside it."""
+    system_libraries: tuple[Library, ...] = ()
+    """Those in the folders where the loader looks in the end."""
     variables: tuple[tuple[str, str], ...] = ()
     shadows: tuple[str, ...] = ()
     """Files of the working directory that a program here would import in place of torch, or of what torch imports."""
@@ -159,7 +163,6 @@ class Machine:
     memory_limit: int | None = None
     """The container's or control group's limit."""
     limits: Limits = Limits()
-    problems: tuple[str, ...] = field(default=())
 
     def package(self, name: str) -> Package | None:
         return next(self.all_of(name), None)
@@ -181,6 +184,12 @@ class Machine:
         """The CUDA version that torch is built for; empty for another build."""
         package = self.package("torch")
         return (self.torch.cuda or "") if self.torch.imported else package.cuda if package is not None else ""
+
+    @property
+    def hides_gpus(self) -> bool:
+        """Whether a setting lets programs see no GPU."""
+        values = (self.variable(name) for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"))
+        return any(value is not None and value.strip() in ("", "-1", "none", "NoDevFiles") for value in values)
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
