@@ -167,6 +167,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert {"python", "torch"} <= topics
 
 
+@pytest.fixture
+def quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No torch worth the name, so that the command answers at once."""
+    _false_torch(tmp_path_factory.mktemp("quick"), "raise ImportError('no torch here')\n", monkeypatch)
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_report_is_written_and_bad_places_are_refused(tmp_path: Path) -> None:
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -181,6 +188,7 @@ def test_a_report_is_written_and_bad_places_are_refused(tmp_path: Path) -> None:
         assert ": warning: " in line or ": broken: " in line or ": unknown: " in line
 
 
+@pytest.mark.usefixtures("quick")
 def test_files_of_the_working_directory_are_not_imported(tmp_path: Path) -> None:
     for name in ("random.py", "torch.py"):
         (tmp_path / name).write_text("raise SystemExit('ran')\n", encoding="utf-8")
