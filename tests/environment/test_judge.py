@@ -150,7 +150,7 @@ BROKEN = [
     ("driver too old for CUDA 13", replace(GOOD, torch=replace(GOOD.torch, cuda="13.0"), driver=Driver("570.86", "570.86", (12, 8), (H100,), True)), "CUDA", "broken", "CUDA 13.0"),
     ("driver that only has a number", replace(GOOD, torch=replace(GOOD.torch, cuda="13.0"), driver=Driver("570.86", "", None, (H100,), True)), "CUDA", "broken", "older than 580"),
     ("an old GPU", replace(GOOD, driver=replace(GOOD.driver, gpus=(OLD,))), "GPU 0", "broken", "compute capability 6.1; this torch has no code"),
-    ("an old GPU, torch does not import", replace(not_importing("ImportError: x"), driver=replace(GOOD.driver, gpus=(OLD,))), "GPU 0", "broken", "official builds"),
+    ("an old GPU, torch does not import", replace(not_importing("ImportError: x", packages=packages(torch=replace(TORCH, version="2.11.0+cu128"))), driver=replace(GOOD.driver, gpus=(OLD,))), "GPU 0", "broken", "official builds"),
     ("a new GPU with PTX", replace(GOOD, driver=replace(GOOD.driver, gpus=(Gpu("new", (13, 0)),))), "GPU 0", "warning", "PTX"),
     ("a new GPU without PTX", replace(GOOD, torch=replace(GOOD.torch, architectures=CODES[:4]), driver=replace(GOOD.driver, gpus=(Gpu("new", (12, 0)),))), "GPU 0", "broken", "no code"),
     ("an Orin", replace(GOOD, driver=replace(GOOD.driver, gpus=(Gpu("Orin", (8, 7)),)), torch=replace(GOOD.torch, architectures=CODES[:6])), "GPU 0", "broken", "8.7"),

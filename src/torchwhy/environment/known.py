@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RELEASES = "https://github.com/pytorch/pytorch/blob/main/RELEASE.md"
 DRIVERS = "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"
-OLD_GPUS = "https://github.com/pytorch/pytorch/issues/157517"
+OLD_GPUS = "https://github.com/pytorch/pytorch/pull/158700"
 VOLTA = "https://github.com/pytorch/pytorch/issues/172352"
 NUMPY = "https://github.com/pytorch/pytorch/issues/132179"
 NUMPY_WINDOWS = "https://github.com/pytorch/pytorch/issues/131668"
@@ -57,9 +57,9 @@ _NEW = ((7, 5), (8, 0), (8, 6), (9, 0), (10, 0), (12, 0))
 _OLD = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
 BUILDS = (
     Builds((2, 8), (2, 14), "12.6", _OLD, RELEASES),
-    Builds((2, 8), (2, 10), "12.8", ((7, 0), *_NEW), OLD_GPUS),
+    Builds((2, 8), (2, 8), "12.8", ((7, 0), *_NEW), OLD_GPUS),
     Builds((2, 11), (2, 11), "12.8", _NEW, VOLTA),
-    Builds((2, 9), (2, 14), "13.0", _NEW, RELEASES),
+    Builds((2, 11), (2, 14), "13.0", _NEW, RELEASES),
     Builds((2, 12), (2, 14), "13.2", _NEW, RELEASES),
 )
 """For builds that can't be asked themselves, because torch does not import."""
