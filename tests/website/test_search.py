@@ -158,7 +158,7 @@ class TestInNode:
         box.form.addEventListener = (name, call) => { box.on[name] = call; };
         const make = () => ({ parts: [], append(...more) { this.parts.push(...more); }, replaceChildren(...all) { this.parts = all; } });
         const places = { pasted: box, found: make(), note: make() };
-        global.document = { getElementById: (name) => places[name], createElement: make };
+        global.document = { getElementById: (name) => places[name], createElement: make, addEventListener: box.addEventListener };
         global.window = { CATALOGUE: JSON.parse(require("fs").readFileSync(0, "utf-8")) };
         require(script);
         const answers = ["mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)", "", "qq"].map((text) => {
@@ -166,12 +166,15 @@ class TestInNode:
           box.on.submit({ preventDefault() {} });
           return [places.note.textContent, places.found.parts.map((item) => item.parts[0].href)];
         });
+        box.on.paste({ target: null, clipboardData: { getData: () => "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB." } });
+        answers.push(places.found.parts[0].parts[0].href);
         process.stdout.write(JSON.stringify(answers));
         """
         assert NODE is not None
         done = subprocess.run([NODE, "-e", program, str(SCRIPT)], input=json.dumps(data), capture_output=True, text=True, timeout=60)
-        found, nothing, unknown = json.loads(done.stdout)
+        found, nothing, unknown, pasted = json.loads(done.stdout)
         assert found[0].endswith("the best first.") and set(found[1][:2]) == {"TW0101.html", "TW0102.html"}
+        assert pasted == "TW0502.html"
         assert nothing == ["", []] and unknown == ["No page fits this text.", []]
 
     def test_hostile_and_long_texts_take_no_time(self, data: dict[str, Any]) -> None:

@@ -149,6 +149,11 @@ if (typeof document !== "undefined") {
       event.preventDefault();
       show(list, note, box);
     });
+    document.addEventListener("paste", (event) => {
+      if (event.target === box) return; // the box takes it by itself
+      box.value = event.clipboardData.getData("text");
+      show(list, note, box);
+    });
     if (box.value) show(list, note, box);
   }
 }
