@@ -19,7 +19,7 @@ SITE = "/env/lib/python3.12/site-packages"
 CODES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
 TORCH = Package(
     "torch",
-    "2.9.0+cu128",
+    "2.10.0+cu128",
     SITE,
     ('nvidia-cudnn-cu12==9.10.2.21; platform_system == "Linux"', 'triton==3.5.0; platform_system == "Linux"', "filelock"),
     ">=3.10",
@@ -31,7 +31,7 @@ PACKAGES = (
     Package("nvidia-cudnn-cu12", "9.10.2.21", SITE),
     Package("triton", "3.5.0", SITE),
     Package("numpy", "2.3.1", SITE),
-    Package("torchvision", "0.24.0+cu128", SITE, ("torch==2.9.0",)),
+    Package("torchvision", "0.24.0+cu128", SITE, ("torch==2.10.0",)),
 )
 TRIALS = tuple(
     Trial(device, what) for device, what in (("cpu", "matmul"), ("cuda:0", "add"), ("cuda:0", "matmul"), ("cuda:0", "convolution"))
@@ -47,7 +47,7 @@ GOOD = Machine(
     driver=Driver("580.65.06", "580.65.06", (13, 0), (H100,), True),
     torch=Torch(
         imported=True,
-        version="2.9.0+cu128",
+        version="2.10.0+cu128",
         file=f"{SITE}/torch/__init__.py",
         cuda="12.8",
         architectures=CODES,
@@ -134,11 +134,14 @@ BROKEN = [
     ("no cudnn", replace(GOOD, packages=packages(nvidia_cudnn_cu12=None)), "nvidia-cudnn-cu12", "warning", "not installed"),
     ("no cudnn, and no import", not_importing("ImportError: libcudnn.so.9: cannot open shared object file", packages=packages(nvidia_cudnn_cu12=None)), "nvidia-cudnn-cu12", "broken", "not installed"),
     ("a cudnn with a part of another", replace(GOOD, packages=packages(nvidia_cudnn_cu13=Package("nvidia-cudnn-cu13", "9.20.0.48", SITE)), system_libraries=(Library("libcudnn_engines_tensor_ir.so.9", "/usr/lib/libcudnn_engines_tensor_ir.so.9", "9.23.0"),), torch=replace(GOOD.torch, trials=())), "cuDNN", "broken", "of another cuDNN"),
+    ("a cudnn known for its memory", replace(GOOD, torch=replace(GOOD.torch, version="2.9.1+cu128")), "known", "warning", "bfloat16"),
+    ("a triton known on new GPUs", replace(GOOD, torch=replace(GOOD.torch, version="2.12.0+cu130"), driver=replace(GOOD.driver, gpus=(Gpu("NVIDIA B200", (10, 0)),))), "known", "warning", "B200"),
+    ("rocm for the CPU", replace(GOOD, torch=replace(GOOD.torch, version="2.13.0+rocm7.2", cuda=None, hip="7.2", cuda_available=False, gpus=(), trials=())), "known", "warning", "no GPU"),
     ("rocm without its GPU", replace(GOOD, torch=replace(GOOD.torch, cuda=None, hip="6.4", cuda_available=False, gpus=(), trials=())), "torch.cuda", "warning", "ROCm 6.4"),
     ("another triton", replace(GOOD, packages=packages(triton=Package("triton", "3.1.0", SITE))), "triton", "broken", "==3.5.0"),
     ("a broken triton", replace(GOOD, torch=replace(GOOD.torch, triton=None, triton_error="ImportError: libtriton.so")), "triton", "broken", "libtriton.so"),
     ("torchvision of another torch", replace(GOOD, packages=packages(torchvision=Package("torchvision", "0.19.0", SITE, ("torch==2.4.0",)))), "torchvision", "broken", "asks for torch ==2.4.0"),
-    ("torchvision of another build", replace(GOOD, packages=packages(torchvision=Package("torchvision", "0.24.0+cpu", SITE, ("torch==2.9.0",)))), "torchvision", "warning", "built for cpu"),
+    ("torchvision of another build", replace(GOOD, packages=packages(torchvision=Package("torchvision", "0.24.0+cpu", SITE, ("torch==2.10.0",)))), "torchvision", "warning", "built for cpu"),
     ("torchvision by the table", replace(GOOD, packages=packages(torch=replace(TORCH, version="2.2.0"), torchvision=Package("torchvision", "0.15.2", SITE))), "torchvision", "broken", "0.17"),
     ("no driver", replace(GOOD, driver=NO_DRIVER, torch=replace(GOOD.torch, cuda_available=False, gpus=(), trials=())), "driver", "warning", "no NVIDIA driver"),
     ("no driver in a container", replace(GOOD, container=True, driver=NO_DRIVER, torch=replace(GOOD.torch, cuda_available=False, gpus=(), trials=())), "driver", "warning", "no NVIDIA driver"),
@@ -185,7 +188,7 @@ def test_a_broken_machine_is_told(machine: Machine, topic: str, verdict: str, wo
 FINE = [
     ("minor version compatibility", replace(GOOD, driver=Driver("535.54", "535.54", (12, 2), (H100,), True)), "CUDA", "minor version"),
     ("a later GPU of the same generation", replace(GOOD, driver=replace(GOOD.driver, gpus=(Gpu("L4", (8, 9)),))), "GPU 0", "code that runs on it"),
-    ("no GPU, a CPU build", replace(GOOD, packages=packages(torch=replace(TORCH, cuda="")), driver=NO_DRIVER, torch=Torch(imported=True, version="2.9.0+cpu", file=f"{SITE}/torch/__init__.py", numpy_error="")), "driver", "needs none"),
+    ("no GPU, a CPU build", replace(GOOD, packages=packages(torch=replace(TORCH, cuda="")), driver=NO_DRIVER, torch=Torch(imported=True, version="2.10.0+cpu", file=f"{SITE}/torch/__init__.py", numpy_error="")), "driver", "needs none"),
     ("GPUs hidden on purpose", replace(GOOD, variables=(("CUDA_VISIBLE_DEVICES", ""),), driver=replace(GOOD.driver, library_error="CUDA_ERROR_NO_DEVICE (100)"), torch=replace(GOOD.torch, cuda_available=False, gpus=(), trials=())), "driver", "hidden"),
     ("libraries under other names", replace(GOOD, variables=(("LD_LIBRARY_PATH", "/cuda"),), library_path=(Library("libcudnn.so.8", "/cuda/libcudnn.so.8", "8.9"),)), "LD_LIBRARY_PATH", "nothing in it hides"),
     ("an old GPU in the old build", replace(not_importing("ImportError: x", packages=packages(torch=replace(TORCH, cuda="12.6"))), driver=replace(GOOD.driver, gpus=(OLD,))), "GPU 0", "have code for it"),
@@ -198,7 +201,7 @@ def test_what_works_is_not_called_broken(machine: Machine, topic: str, word: str
     assert check.verdict == "ok" and word in check.what, check
 
 
-MAC = Machine(system="Darwin", processor="arm64", release="15.1", python="3.12.4", torch=Torch(imported=True, version="2.9.0", mps_built=True, mps_available=True))  # fmt: skip
+MAC = Machine(system="Darwin", processor="arm64", release="15.1", python="3.12.4", torch=Torch(imported=True, version="2.10.0", mps_built=True, mps_available=True))  # fmt: skip
 
 
 def test_a_mac() -> None:
@@ -219,9 +222,9 @@ def test_the_example_of_the_readme_is_real() -> None:
         system="Linux",
         python="3.12.4",
         container=True,
-        packages=(Package("torch", "2.9.0+cu130", SITE, cuda="13.0"),),
+        packages=(Package("torch", "2.10.0+cu130", SITE, cuda="13.0"),),
         driver=Driver("570.86.15", "570.86.15", (12, 8), (H100,), True),
-        torch=Torch(imported=True, version="2.9.0+cu130", file=f"{SITE}/torch/__init__.py", cuda="13.0"),
+        torch=Torch(imported=True, version="2.10.0+cu130", file=f"{SITE}/torch/__init__.py", cuda="13.0"),
         shm_bytes=64 * 2**20,
         shm_free=64 * 2**20,
     )
@@ -231,9 +234,32 @@ def test_the_example_of_the_readme_is_real() -> None:
         assert line in readme, line
 
 
+def test_a_known_pair_is_told_of_nobody_else() -> None:
+    for machine in (
+        GOOD,
+        replace(GOOD, torch=replace(GOOD.torch, version="2.12.0")),
+        replace(GOOD, torch=replace(GOOD.torch, version="2.13.0+cpu", cuda=None)),
+        replace(
+            GOOD,
+            torch=replace(GOOD.torch, version="2.9.1"),
+            packages=packages(nvidia_cudnn_cu12=Package("nvidia-cudnn-cu12", "9.16.0.29", SITE)),
+        ),
+    ):
+        assert not [check for check in judge(machine) if check.topic == "known"]
+
+
 def test_known_facts_name_their_source() -> None:
     sourced = {name: of(machine, topic).source for name, machine, topic, *_ in BROKEN}
-    for name in ("driver too old", "glibc too old", "nvjitlink", "mkl", "numpy 2 with an old torch", "cudnn in parts", "an old GPU"):
+    for name in (
+        "driver too old",
+        "glibc too old",
+        "nvjitlink",
+        "mkl",
+        "numpy 2 with an old torch",
+        "cudnn in parts",
+        "an old GPU",
+        "rocm for the CPU",
+    ):
         assert sourced[name].startswith("https://"), name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .judge_gpu import judge_gpu
 from .judge_import import judge_import
+from .judge_known import judge_known
 from .judge_packages import judge_packages
 from .judge_paths import judge_paths
 from .judge_python import judge_python
@@ -13,7 +14,7 @@ from .machine import VERDICTS, Check, Machine, Verdict
 
 def judge(machine: Machine) -> tuple[Check, ...]:
     """All that can be said of the machine."""
-    parts = (judge_python, judge_import, judge_packages, judge_gpu, judge_paths, judge_system)
+    parts = (judge_python, judge_import, judge_packages, judge_known, judge_gpu, judge_paths, judge_system)
     return tuple(check for part in parts for check in part(machine))
 
 

@@ -86,3 +86,46 @@ PROVIDERS = {
     "libnvshmem_host": "nvidia-nvshmem",
 }
 """The package that brings a library of CUDA; its name ends in `-cu12` or `-cu13`, or in nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two things that a release note says do not go together: this torch, and a package or a kind of machine."""
+
+    torch: str
+    what: str
+    advice: str
+    source: str
+    package: str = ""
+    """The name of the other package, without `-cu12`; `versions` are those concerned."""
+    versions: str = ""
+    capability: tuple[int, int] | None = None
+    rocm_without_gpu: bool = False
+
+
+PAIRS = (
+    Pair(
+        "==2.9.*",
+        "3D convolutions in bfloat16 take several times the memory with this cuDNN",
+        "install a cuDNN of 9.15 or newer beside it, or a newer torch",
+        "https://github.com/pytorch/pytorch/issues/166643",
+        package="nvidia-cudnn",
+        versions=">=9.8,<9.15",
+    ),
+    Pair(
+        "==2.12.0",
+        "a convolution kernel of this Triton reads memory that is not its own on B100 and B200",
+        "install torch 2.12.1 or newer, which brings Triton 3.7.1",
+        "https://github.com/pytorch/pytorch/releases/tag/v2.12.1",
+        package="triton",
+        versions="<3.7.1",
+        capability=(10, 0),
+    ),
+    Pair(
+        "==2.13.0",
+        "this build for ROCm can't compile for the CPU where there is no GPU: Can't detect vectorized ISA for CPU",
+        "install a build for the CPU on machines without a GPU",
+        "https://github.com/pytorch/pytorch/issues/189194",
+        rocm_without_gpu=True,
+    ),
+)
