@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_GROUP = re.compile(r"\(\?(?P<kind>P<(?P<name>\w+)>|P=(?P<back>\w+)\)|:|=|!|<=|<!|(?P<flags>[a-z]+)\))?")
+_GROUP = re.compile(r"\(\?(?P<kind>P<(?P<name>\w+)>|P=(?P<back>\w+)\)|:|=|!|<=|<!|(?P<flags>[is]+)(?P<end>[:)]))?")
 
 
 class Untranslatable(ValueError):
@@ -35,9 +35,10 @@ def javascript(pattern: str) -> tuple[str, str]:
             elif match["back"]:
                 made.append(f"\\{names[match['back']]}")
             elif match["flags"]:
-                if i or match["flags"].strip("is"):
-                    raise Untranslatable(f"flags {match['flags']!r} in {pattern!r}")
-                flags = "".join(sorted({*flags, *match["flags"]}))
+                flags = "".join(
+                    sorted({*flags, *match["flags"]})
+                )  # a part that takes either case widens the whole, which a search can bear
+                made.append("(?:" if match["end"] == ":" else "")
             else:
                 made.append(match[0])
             i = match.end()
