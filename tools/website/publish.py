@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,10 @@ def _printed_by(page: Page) -> str:
 
 
 def _index(pages: list[Page]) -> str:
-    groups = [(group, list(members)) for group, members in groupby(pages, key=lambda page: page.group)]
-    return _environment({}).get_template("index.html").render(groups=groups)
+    groups: dict[str, list[Page]] = {}
+    for page in pages:
+        groups.setdefault(page.group, []).append(page)
+    return _environment({}).get_template("index.html").render(groups=groups.items())
 
 
 def _environment(codes: dict[str, str]) -> Environment:
