@@ -13,6 +13,9 @@ one but PyTorch does not implement it, mostly for second derivatives (a gradient
 Fix: put a smooth operation in its place in the loss (`softmax` for `argmax`, `sigmoid` for a threshold, a sample's `log_prob`) and keep
 the choice for metrics; for a missing derivative, write the same in operations that have one.
 
+Messages: `element 0 of tensors does not require grad and does not have a grad_fn`; `derivative for aten::bucketize is not implemented`;
+`the derivative for 'histc' is not implemented.`
+
 Not to be confused with: `autograd.no-grad-fn`, a graph that was cut by `detach()`, a Python number or `no_grad`.
 """
 

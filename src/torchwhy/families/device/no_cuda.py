@@ -10,7 +10,7 @@ Why: a wheel built for the CPU has no CUDA code at all, and a CUDA build finds n
 `CUDA_VISIBLE_DEVICES`. A device name written into the program fails on every such machine.
 
 Fix: choose the device once, by what is there: `device = torch.device("cuda" if torch.cuda.is_available() else "cpu")`, and use it everywhere; or install
-the build that fits the machine.
+the build that fits the machine. `torchwhy env` tells which build is installed, and what the machine has.
 
 Messages: `Torch not compiled with CUDA enabled`; `Found no NVIDIA driver on your system`; `No CUDA GPUs are available`; `PyTorch is not linked with support
 for mps devices`; `invalid device ordinal`; older: `Cannot initialize CUDA without ATen_cuda library`.

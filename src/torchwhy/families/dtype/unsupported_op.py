@@ -13,7 +13,7 @@ of uint8, a mask from a comparison, a `.half()` for a GPU that isn't there.
 Fix: convert the tensor to a dtype the op has (`.float()` before `mean`), or use the op that is meant for it (`~mask` instead of `1 - mask`).
 
 Messages: `"softmax_lastdim_kernel_impl" not implemented for 'Long'`; `mean(): could not infer output dtype. Input dtype must be either a floating point or
-complex dtype. Got: Long`; `Subtraction, the `-` operator, with a bool tensor is not supported`; `linalg.inv: Expected a floating point or complex tensor as
+complex dtype. Got: Long`; ``Subtraction, the `-` operator, with a bool tensor is not supported``; `linalg.inv: Expected a floating point or complex tensor as
 input. Got Long`; older: `"addmm_impl_cpu_" not implemented for 'Half'`, `mean is not implemented for type torch.LongTensor`.
 
 Not to be confused with: `dtype.mismatch` (two dtypes meet), `dtype.loss-target`, `dtype.index`.
