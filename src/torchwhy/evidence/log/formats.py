@@ -15,8 +15,8 @@ FRAME = re.compile(r'^(?P<indent>[ \t]*)(?:> )?File "(?P<file>[^"\n]{1,500})", l
 NAME = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
 ERROR = re.compile(rf"^(?P<type>{NAME})(?:: ?(?P<message>.*))?$")
 TYPED = re.compile(
-    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit))"
-    r"(?:: ?(?P<message>.*)|\s*)$"
+    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit)"
+    r"|(?:[a-z_]\w*\.)+_?[A-Z]\w*(?=: )|_pickle\.\w+)(?:: ?(?P<message>.*)|\s*)$"
 )
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from ...model import Failure
 from .formats import TYPED
@@ -51,9 +52,9 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
             yield place, _thrown(lines, place, thrown["type"])
         elif (watched := _WATCHDOG.search(text)) is not None and not _WHAT.match(text):
             yield place, _at(line, "DistBackendError", watched[0], "torch.distributed")
-        elif (typed := TYPED.match(text)) is not None and typed["message"] and not typed["type"].endswith("Warning"):
+        elif (typed := TYPED.match(text)) is not None and not typed["type"].endswith("Warning") and (said := _said(lines, place, typed, taken)):
             module, _, name = typed["type"].rpartition(".")
-            yield place, _at(line, name, "\n".join([typed["message"], *_more(lines, place + 1, taken)]), module or "builtins")
+            yield place, _at(line, name, said, module or "builtins")
         elif (death := _KILLED.search(text)) is not None and (name := _signal(death)):
             if not killed:
                 at = place
@@ -74,6 +75,16 @@ def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
         if found is not None:
             yield place, _at(line, "RuntimeError", "\n".join([found["message"], *_more(lines, place + 1, frozenset())]), "builtins")
             return
+
+
+def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozenset[int]) -> str:
+    """The message of an error's line; where it begins on the line below (`RuntimeError:` alone), the paragraph there."""
+    if typed["message"]:
+        return "\n".join([typed["message"], *_more(lines, place + 1, taken)])
+    if not lines[place].text.rstrip().endswith(":"):
+        return ""
+    below = [line.text for line in lines[place + 1 : place + 30]]
+    return "\n".join(takewhile(lambda text: not TYPED.match(text), below)).strip()
 
 
 def _signal(death: re.Match[str]) -> str:
