@@ -77,6 +77,10 @@ def told(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
         return diagnosis
     group = diagnosis.family.partition(".")[0]
     notes = [*diagnosis.notes, *_words(diagnosis, failure), *_inner_call(failure)]
+    if failure.rank is not None and f"rank {failure.rank}" not in " ".join((diagnosis.headline, *notes)):
+        notes.append(f"it was raised in rank {failure.rank}")
+    if failure.worker is not None:
+        notes.append(f"it was raised in DataLoader worker process {failure.worker}; num_workers=0 shows it in the main process")
     notes += [f"the text also says: {code_long(line)}" for line in quotes(evidence, failure, diagnosis)]
     if not evidence.sources and group in _MISSING:
         notes.append(f"read from the text alone, which does not tell {_MISSING[group]}; `torchwhy run` records it")

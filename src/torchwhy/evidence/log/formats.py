@@ -81,6 +81,9 @@ def read_block(lines: Sequence[Line], at: int) -> Block | None:
         return _notebook(lines, at, at, "")
     if text.startswith("E   ") and (error := TYPED.match(text[1:].strip())) is not None:
         return _pytest(lines, at, error)
+    if "Caught " in text and (error := TYPED.match(text)) is not None and _is_outer([error["message"] or ""]):
+        message, end = _message(lines, at + 1, error["message"] or "", 0, False)
+        return Block(error["type"], message, (), lines[at], at, end) if "\n" in message else None
     if text.startswith("Fatal Python error: "):
         return _fatal(lines, at)
     return None

@@ -24,7 +24,7 @@ _RANK = re.compile(
     r"|\[\d+,(\d+)\]<std(?:err|out)>: ?|\((?:\w+ )?pid=(\d+)(?:, ip=[\d.]+)?\) ?"
 )
 _ANCHOR = re.compile(r"Traceback \(most recent call last\):|  File \"[^\"\n]+\", line \d+")
-_NUMBERED = re.compile(r"(?:rank|worker|trainer)[-_ =:]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:rank|worker|trainer)[-_ =:[]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
 _QUOTED = re.compile(r"^(?:> ?)+(?=.*(?:Traceback|File \"|Error|    ))")
 _MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#\d+);")
 
@@ -86,6 +86,7 @@ def _learned(texts: Iterable[str]) -> list[re.Pattern[str]]:
     """What stands in front of the lines of tracebacks, digits left open: `node-2: 1: `, `Nov 20 18:00:01 host python[17]: `."""
     seen: Counter[str] = Counter()
     for text in texts:
+        text = _without_marks(text)[0]
         anchor = _ANCHOR.search(text)
         if anchor is not None and 0 < anchor.start() <= 160:
             prefix = text[: anchor.start()]
@@ -95,6 +96,22 @@ def _learned(texts: Iterable[str]) -> list[re.Pattern[str]]:
 
 
 def _line(number: int, text: str, prefixes: list[re.Pattern[str]]) -> Line:
+    text, known, rank = _without_marks(text)
+    for prefix in prefixes:
+        mark = prefix.match(text)
+        if mark is not None:
+            bare = _STAMP.sub("", mark[0]).strip(" :|")
+            found = _NUMBERED.search(mark[0].rstrip())
+            if rank is None and found is not None:
+                rank = int((found[1] or found[2])[:6])
+            known.append(re.sub(rf"{_TIME}", "", bare).strip())
+            text = text[mark.end() :]
+            break
+    return Line(number, text, " ".join(filter(None, known)), rank)
+
+
+def _without_marks(text: str) -> tuple[str, list[str], int | None]:
+    """The line without the times and ranks in front of it; the marks that name its printer, and the rank."""
     known: list[str] = []
     rank: int | None = None
     text = _QUOTED.sub("", text)
@@ -110,19 +127,7 @@ def _line(number: int, text: str, prefixes: list[re.Pattern[str]]) -> Line:
         rank = int(digits[:6]) if digits and rank is None else rank
         known.append(mark[0].strip(" :"))
         text = text[mark.end() :]
-    else:
-        return Line(number, text, " ".join(known), rank)
-    for prefix in prefixes:
-        mark = prefix.match(text)
-        if mark is not None:
-            bare = _STAMP.sub("", mark[0]).strip(" :|")
-            found = _NUMBERED.search(mark[0].rstrip())
-            if rank is None and found is not None:
-                rank = int((found[1] or found[2])[:6])
-            known.append(re.sub(rf"{_TIME}", "", bare).strip())
-            text = text[mark.end() :]
-            break
-    return Line(number, text, " ".join(filter(None, known)), rank)
+    return text, known, rank
 
 
 def _is_record(rest: str) -> bool:

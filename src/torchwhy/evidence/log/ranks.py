@@ -13,7 +13,7 @@ from .lines import Line
 _ENDED = ("SIGTERM", "SIGABRT", "ChildFailedError", "SignalException", "ProcessExitedException", "CalledProcessError")
 _PEER = re.compile(
     r"Connection (?:reset|closed) by peer|Broken pipe|[Ww]atchdog|collective operation timeout|Socket Timeout|recvValue failed|"
-    r"remote process exited|ncclRemoteError|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
+    r"remote process exited|ncclRemoteError|communicator was aborted|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
     r"was terminated with signal SIG(?:TERM|ABRT|KILL)|exits with return code = [1-9-]|Ran out of input|gracefully closed|has been shut ?down",
     re.IGNORECASE | re.DOTALL,
 )
@@ -57,7 +57,7 @@ def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
     if first.failure.rank is not None:
         after += [f for f in rest if f.failure.rank is None and f.failure.error_type.startswith("SIG") and f.start > first.start]
         rest = [f for f in rest if f not in after]
-    first = _with_rank(first, named)
+    first = _with_place(_with_rank(first, named), after)
     told = tuple(_told(f, shared) for f in sorted(after, key=lambda f: f.start)[:8])
     return Verdict((first, *rest), told, _remarks(first, shared.get(_key(first.failure), ()), told))
 
@@ -66,6 +66,14 @@ def _with_rank(first: Found, named: int | None) -> Found:
     if first.failure.rank is None and named is not None:
         return replace(first, failure=replace(first.failure, rank=named))
     return first
+
+
+def _with_place(first: Found, after: Sequence[Found]) -> Found:
+    """A watchdog's line names no place: where its rank was stopped is the place where it waited."""
+    if first.failure.frames or first.failure.error_type != "DistBackendError":
+        return first
+    stopped = next((f.failure for f in after if f.failure.frames and f.failure.rank == first.failure.rank), None)
+    return replace(first, failure=replace(first.failure, frames=stopped.frames)) if stopped is not None else first
 
 
 def _merged(ordered: Sequence[Found]) -> tuple[list[Found], dict[object, tuple[int, ...]]]:

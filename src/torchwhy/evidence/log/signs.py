@@ -23,7 +23,7 @@ _KILLED = re.compile(
 _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
-    r"|ncclUnhandledCudaError: .*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
+    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .* cannot be retrieved.*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
 )
 _NAMES = {
     9: "SIGKILL",
@@ -79,6 +79,8 @@ def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
 
 def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozenset[int]) -> str:
     """The message of an error's line; where it begins on the line below (`RuntimeError:` alone), the paragraph there."""
+    if typed["message"].endswith("raised:") and place + 1 < len(lines):
+        return "\n".join([typed["message"], lines[place + 1].text])
     if typed["message"]:
         return "\n".join([typed["message"], *_more(lines, place + 1, taken)])
     if not lines[place].text.rstrip().endswith(":"):

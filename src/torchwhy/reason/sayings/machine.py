@@ -34,6 +34,14 @@ SAYINGS = (
         "run with NCCL_DEBUG=INFO and read the first warning",
     ),
     Saying(
+        "cuda.library",
+        r"detected CUDA version \((?P<here>[\d.]+)\)\s+mismatches the version that was used to compile\s+PyTorch \((?P<built>[\d.]+)\)",
+        ("the toolkit here is CUDA {here}, this PyTorch was built with {built}",),
+        ("an extension is compiled by the toolkit (nvcc) that CUDA_HOME or the path names, and linked with PyTorch's CUDA {built}",),
+        "install the CUDA toolkit {built} and let CUDA_HOME name it, or the build of PyTorch for CUDA {here}",
+        wins=True,
+    ),
+    Saying(
         "dist.collective",
         r"Expected parameter `(?P<name>\w+)` (?:of type|to be of type) (?P<wants>[\w.\[\]]+)\s+but got <?(?:class '(?P<kind>[\w.]+)'>|(?P<other>[\w.\[\]]+))",
         ("a collective gets a `{kind}` as `{name}`, it takes a {wants}", "a collective gets no {wants} as `{name}`"),
@@ -53,6 +61,22 @@ SAYINGS = (
         ("the host `{host}` of the rendezvous can't be resolved",),
         ("no address is known for {host} (port {port}): MASTER_ADDR is wrong, or its pod or node is not up yet",),
         "set MASTER_ADDR to a host name or address that every node can resolve and reach",
+    ),
+    Saying(
+        "dist.init",
+        r"[Ss]ocket [Tt]imeout|wait timeout after",
+        ("the store of the process group did not answer in time",),
+        ("a rank waits for a key in the store of rank 0 that no rank has written: a rank did not start, died before, or rank 0 can't be reached",),
+        "see that every rank starts and reaches MASTER_ADDR and MASTER_PORT; read the logs of the missing ranks",
+        types=("DistStoreError", "DistNetworkError"),
+    ),
+    Saying(
+        "compile.backend",
+        r"out of resource: (?P<what>[\w ]+), Required: (?P<need>\d+), Hardware limit: (?P<limit>\d+)",
+        ("a Triton kernel needs {need} bytes of {what}, the GPU has {limit}",),
+        ("the block sizes and num_stages that were tried are made for a larger GPU",),
+        "use smaller block sizes or fewer num_stages, another version of triton, or no max-autotune",
+        wins=True,
     ),
     Saying(
         "compile.dynamic-shape",

@@ -131,6 +131,14 @@ SAYINGS = (
     ),
     Saying(
         "module.checkpoint",
+        r"Weights only load failed(?:.*?(?:GLOBAL |class: ?`?|globals\(\[)(?P<kind>[\w.]+))?",
+        ("the file holds `{kind}`: `torch.load` reads weights only", "the file holds more than weights, and is read weights only"),
+        ("`torch.load` has weights_only=True by default since torch 2.6: it reads tensors and plain containers, no classes of the program's own",),
+        "if the file's source is trusted: weights_only=False, or torch.serialization.add_safe_globals([...]) for this class; better save the state_dict()",
+        types=("UnpicklingError", "RuntimeError"),
+    ),
+    Saying(
+        "module.checkpoint",
         r"invalid load key, '(?P<key>.{1,6}?)'",
         ("the file is no checkpoint: it begins with `{key}`",),
         ("`<` begins a web page (HTML) that was saved instead of the file, `v` a Git LFS pointer (version https://git-lfs…), `{{` a JSON file",),
