@@ -11,7 +11,7 @@ from .diagnose import chain, judge
 from .evidence.log import BinaryText, read_log
 from .model import Diagnosis, Evidence, Failure, Report
 from .program import BadInput
-from .reason.foreign import what_it_is
+from .reason.foreign import is_another_frameworks, what_it_is
 from .reason.from_text import failure_of, told
 from .reason.sayings import said_alone, said_more
 
@@ -52,6 +52,8 @@ def explain(stream: BinaryIO) -> Report:
 
 def _judged(evidence: Evidence) -> Report:
     report = judge(Report("explain", "failed", None, evidence))
+    if is_another_frameworks(evidence):
+        return replace(report, outcome="not-torch", diagnoses=())
     alone = _from_message(evidence, winning=bool(report.diagnoses))
     if alone is not None and alone.family not in [d.family for d in report.diagnoses[:1]]:
         report = replace(report, outcome="failed", diagnoses=(alone, *(d for d in report.diagnoses if d.family != alone.family)))

@@ -32,6 +32,11 @@ _PYTHONS = {
     "ConnectionError": "a connection that failed",
     "NotImplementedError": "something that is not implemented",
     "StopIteration": "an iterator without another item",
+    "npm error": "a message of npm's",
+    "compiler error": "a message of a compiler's or of make's",
+    "shell error": "something that the shell could not start",
+    "pip error": "a message of pip's",
+    "cuda error": "a failure in a CUDA program that is not PyTorch",
     "SIGTERM": "the process was told to end from outside",
     "SIGKILL": "the process was killed from outside",
     "SIGSEGV": "native code crashed",
@@ -48,6 +53,9 @@ _NEVER_TORCH = frozenset(_PYTHONS) - {
     "SIGKILL",
     "SIGABRT",
 }
+_FRAMEWORKS = re.compile(
+    r"tensorflow|\bkeras\b|\bjax(?:lib)?\b|\bxla\b|cupy|numba|ggml|llama\.cpp|ollama|onnxruntime|paddle|mxnet|mindspore|oneflow|GPUassert|\brapids|cudf", re.IGNORECASE
+)
 _TORCH_WORDS = re.compile(
     r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::"
     r"|out of range in self|[Dd]imension out of range|non-singleton dimension|is invalid for input of size|shapes cannot be multiplied|size mismatch|einsum\\(\\)|input of size"
@@ -71,6 +79,26 @@ def is_torchs_text(failure: Failure) -> bool:
         return True
     raises_itself = last is not None and bool(re.match(r"raise\b|assert\b", last.code))
     return not raises_itself and bool(_TORCH_WORDS.search(inner.message))
+
+
+def speaks_of_torch(evidence: Evidence, more: str = "torch") -> bool:
+    """Whether the failure's frames, their lines or the lines around it name PyTorch (or `more`); always for a bare line, which has none."""
+    failure, said = evidence.failure, [*evidence.context]
+    while failure is not None:
+        said += [failure.error_module, failure.message, *(f.span.file + " " + f.code for f in failure.frames)]
+        failure = failure.caused_by
+    bare = evidence.failure is None or not evidence.failure.frames
+    return bare or bool(re.search(more, "\n".join(said)))
+
+
+def is_another_frameworks(evidence: Evidence) -> bool:
+    """Whether a text speaks of another framework on the GPU and nowhere of PyTorch: the same driver and libraries then fail in the same words."""
+    failure, said = evidence.failure, [*evidence.context]
+    while failure is not None:
+        said += [failure.error_module, failure.message, *(f.span.file + " " + f.code for f in failure.frames)]
+        failure = failure.caused_by
+    text = "\n".join(said)
+    return bool(_FRAMEWORKS.search(text)) and not re.search(r"torch|\bc10\b|ATen|aten/", text)
 
 
 def what_it_is(evidence: Evidence) -> str:

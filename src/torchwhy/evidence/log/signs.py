@@ -25,6 +25,12 @@ _TYPELESS = re.compile(
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
     r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .* cannot be retrieved.*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
 )
+_STRANGE = re.compile(
+    r"^\W{0,3}(?:(?P<npm>npm (?:ERR!|error) .+)|(?P<compiler>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: .+|error(?:\[E\d+\])?: .+|ld: .+|make(?:\[\d+\])?: \*\*\* .+)"
+    r"|(?P<shell>.{0,80}: command not found|(?:ba|z|da)?sh: .+: (?:No such file or directory|[Pp]ermission denied)|python[\d.]*: (?:can't open file|No module named|Error while).+)"
+    r"|(?P<pip>ERROR: (?:Could not|No matching|Cannot|Failed|Package|Invalid|Command errored).+)|(?P<git>fatal: .+)|(?P<java>Exception in thread .+)"
+    r"|(?P<go>panic: .+)|(?P<node>(?:Uncaught )?Error: .+)|(?P<cuda>GPUassert: .+|CUDA error at .+))$"
+)
 _NAMES = {
     9: "SIGKILL",
     11: "SIGSEGV",
@@ -87,6 +93,16 @@ def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozen
         return ""
     below = [line.text for line in lines[place + 1 : place + 30]]
     return "\n".join(takewhile(lambda text: not TYPED.match(text), below)).strip()
+
+
+def strange(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
+    """What programs other than Python say when they fail, for texts that hold nothing else; the module names whose words they are."""
+    for place, line in enumerate(lines):
+        found = _STRANGE.match(line.text[:1000]) if line.text else None
+        if found is not None:
+            who, said = next((name, text) for name, text in found.groupdict().items() if text)
+            yield place, _at(line, f"{who} error", said, who)
+            return
 
 
 def _signal(death: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ SAYINGS: tuple[Saying, ...] = (*tensors.SAYINGS, *training.SAYINGS, *machine.SAY
 
 def saying_of(failure: Failure, family: str = "", winning: bool = False) -> tuple[Saying, re.Match[str]] | None:
     """The first saying (of that family, or of those that win) that the failure's text matches."""
-    lines = "\n".join([f.code for f in failure.user_frames] + [f.span.file.replace("\\", "/") for f in failure.frames])
+    lines = "\n".join([*(f.span.file.replace("\\", "/") for f in failure.frames[-3:]), *(f.code for f in failure.user_frames[-2:])])
     for saying in SAYINGS:
         if family and saying.family != family or winning and not saying.wins or saying.types and failure.error_type not in saying.types:
             continue

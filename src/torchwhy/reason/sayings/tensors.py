@@ -331,7 +331,7 @@ SAYINGS = (
         ("{wants} names take what has {gets} parts", "{wants} names take something with more parts"),
         ("what a loader, a model or a `.shape` gives has another number of parts than there are names",),
         "print what comes (its type, length or shape), and take as many names",
-        near=r"loader|\.shape|\.size\(|model\(|net\(|dataset|batch|next\(iter|/torch/",
+        near=r"(?:loader|\.shape\b|\.size\(|\bmodel\(|\bnet\(|next\(iter)[^\n]*\Z",
         types=("ValueError",),
     ),
     # ── dtypes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -362,8 +362,8 @@ SAYINGS = (
         wins=True,
     ),
     Saying("dtype.mismatch", r"Found dtype (?P<dtype>\w+) but expected (?P<dtype2>\w+)", ("a {dtype} tensor where {dtype2} is expected",), ("NumPy and pandas give float64 (Double); layers and losses are float32",), "convert it with `.float()` (or build it with dtype=torch.float32)"),
-    Saying("dtype.index", r"index|indices", ("an index has a dtype that can't index",), ("indices are int64 (or int32, bool for masks)",), "convert the indices with `.long()`"),
-    Saying("dtype.unsupported-op", r"not implemented for '(?P<dtype>\w+)'", ("an op has no kernel for {dtype}",), ("float16 has few kernels on the CPU; integers can't be averaged or normalised",), "convert to float32 (`.float()`), use bfloat16, or run it on the GPU"),
+    Saying("dtype.index", r"used as indices must|argument #\d 'ind\w+' to have|Expected dtype int64 for index|expected (?:scalar )?type.*index", ("an index has a dtype that can't index",), ("indices are int64 (or int32, bool for masks)",), "convert the indices with `.long()`"),
+    Saying("dtype.unsupported-op", r"\"\w+\" not implemented for '(?P<dtype>\w+)'", ("an op has no kernel for {dtype}",), ("float16 has few kernels on the CPU; integers can't be averaged or normalised",), "convert to float32 (`.float()`), use bfloat16, or run it on the GPU"),
     Saying("dtype.inplace-cast", r"result type (?P<dtype>\w+) can't be cast to the desired output type (?P<dtype2>\w+)", ("a {dtype} result is written into {dtype2}",), ("an in-place op keeps its tensor's dtype",), "write `a = a + b` instead of `a += b`, or make the tensor {dtype} at first"),
     # ── devices ───────────────────────────────────────────────────────────────────────────────────────────────────────
     Saying(
