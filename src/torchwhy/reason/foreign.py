@@ -54,7 +54,8 @@ _NEVER_TORCH = frozenset(_PYTHONS) - {
     "SIGABRT",
 }
 _FRAMEWORKS = re.compile(
-    r"tensorflow|\bkeras\b|\bjax(?:lib)?\b|\bxla\b|cupy|numba|ggml|llama\.cpp|ollama|onnxruntime|paddle|mxnet|mindspore|oneflow|GPUassert|\brapids|cudf", re.IGNORECASE
+    r"tensorflow|\bkeras\b|\bjax(?:lib)?\b|\bxla\b|cupy|numba|ggml|llama\.cpp|ollama|onnxruntime|paddle|mxnet|mindspore|oneflow|GPUassert|\brapids|cudf",
+    re.IGNORECASE,
 )
 _TORCH_WORDS = re.compile(
     r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::"

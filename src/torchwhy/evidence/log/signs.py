@@ -58,7 +58,11 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
             yield place, _thrown(lines, place, thrown["type"])
         elif (watched := _WATCHDOG.search(text)) is not None and not _WHAT.match(text):
             yield place, _at(line, "DistBackendError", watched[0], "torch.distributed")
-        elif (typed := TYPED.match(text)) is not None and not typed["type"].endswith("Warning") and (said := _said(lines, place, typed, taken)):
+        elif (
+            (typed := TYPED.match(text)) is not None
+            and not typed["type"].endswith("Warning")
+            and (said := _said(lines, place, typed, taken))
+        ):
             module, _, name = typed["type"].rpartition(".")
             yield place, _at(line, name, said, module or "builtins")
         elif (death := _KILLED.search(text)) is not None and (name := _signal(death)):
@@ -85,7 +89,7 @@ def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
 
 def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozenset[int]) -> str:
     """The message of an error's line; where it begins on the line below (`RuntimeError:` alone), the paragraph there."""
-    if typed["message"].endswith("raised:") and place + 1 < len(lines):
+    if (typed["message"] or "").endswith("raised:") and place + 1 < len(lines):
         return "\n".join([typed["message"], lines[place + 1].text])
     if typed["message"]:
         return "\n".join([typed["message"], *_more(lines, place + 1, taken)])

@@ -19,7 +19,15 @@ def saying_of(failure: Failure, family: str = "", winning: bool = False) -> tupl
     """The first saying (of that family, or of those that win) that the failure's text matches."""
     lines = "\n".join([*(f.span.file.replace("\\", "/") for f in failure.frames[-3:]), *(f.code for f in failure.user_frames[-2:])])
     for saying in SAYINGS:
-        if family and saying.family != family or winning and not saying.wins or saying.types and failure.error_type not in saying.types:
+        if (
+            family
+            and saying.family != family
+            or winning
+            and not saying.wins
+            or not (family or saying.alone)
+            or saying.types
+            and failure.error_type not in saying.types
+        ):
             continue
         found = re.search(saying.pattern, failure.message, re.DOTALL)
         if found is not None and (not saying.near or re.search(saying.near, lines)):
@@ -39,7 +47,7 @@ def said_more(diagnosis: Diagnosis, failure: Failure) -> Diagnosis:
         diagnosis,
         headline=diagnosis.headline if known else headline,
         notes=(*diagnosis.notes, *notes),
-        fixes=diagnosis.fixes or (Fix(fix, (), "display-only"),),
+        fixes=diagnosis.fixes if len(diagnosis.fixes) > 1 else (*diagnosis.fixes, Fix(fix, (), "display-only")),
     )
 
 

@@ -64,6 +64,20 @@ SAYINGS = (
     ),
     Saying(
         "dist.init",
+        r"ProcessGroupNCCL is only supported with GPUs, no GPUs found",
+        ("the NCCL backend finds no GPU in this process",),
+        ("`nccl` works on CUDA tensors only; CUDA_VISIBLE_DEVICES, a container without its GPUs, or a CPU build hide them",),
+        'see that torch.cuda.is_available() is true, or use init_process_group("gloo")',
+    ),
+    Saying(
+        "dist.init",
+        r"connectFullMesh failed with (?P<why>[^\n]+)",
+        ("the ranks of a gloo group can't connect to each other",),
+        ("every rank connects to every other by the address of its network interface; a firewall, a wrong interface or a host name of 127.0.1.1 prevents it",),
+        "set GLOO_SOCKET_IFNAME to the interface that the hosts share, and see that their host names resolve to it",
+    ),
+    Saying(
+        "dist.init",
         r"[Ss]ocket [Tt]imeout|wait timeout after",
         ("the store of the process group did not answer in time",),
         ("a rank waits for a key in the store of rank 0 that no rank has written: a rank did not start, died before, or rank 0 can't be reached",),

@@ -18,5 +18,7 @@ class Saying:
     near: str = ""
     """Must be found in the program's lines of the traceback, or in the names of its files."""
     types: tuple[str, ...] = ()
+    alone: bool = True
+    """Whether it is a diagnosis by itself; else it only adds to its family's."""
     wins: bool = False
     """Whether it goes before what the families make of the text: where the message is one of torch's general ones, and the lines tell the rest."""

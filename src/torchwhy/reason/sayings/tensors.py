@@ -395,5 +395,12 @@ SAYINGS = (
         ("`DataParallel` keeps the module on the first of its device_ids",),
         "move the module first: `model.to('{a}')`, or name other device_ids",
     ),
+    Saying(
+        "device.numpy",
+        r"can't convert (?:CUDA|(?P<device>[\w:]+) device type) tensor to numpy",
+        ("a tensor on {device} is given to NumPy", "a tensor on the GPU (cuda) is given to NumPy"),
+        ("NumPy reads the computer's memory only",),
+        "copy it first: `.cpu()`, behind `.detach()` where it requires grad",
+    ),
     Saying("device.mismatch", r"Expected a '?(?P<a>\w+)'? device type for generator but found '(?P<b>\w+)'", ("a generator on {b} is used for a tensor on {a}",), ("a default device of cuda, with a loader or sampler whose generator is on the cpu, does this",), "make the generator with `torch.Generator(device='{a}')`"),
 )  # fmt: skip

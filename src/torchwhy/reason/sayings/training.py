@@ -89,6 +89,14 @@ SAYINGS = (
         near=r"torch|[lL]oader|\A\Z",
     ),
     Saying("data.worker", r"killed by signal: Killed", ("a worker was killed (SIGKILL): mostly for want of memory (RAM)",), ("each worker holds a copy of the dataset's Python objects",), "use fewer workers (num_workers), keep data in arrays or memory-mapped files, or give the job more memory"),
+    Saying(
+        "data.last-batch",
+        r".",
+        ("the last batch is smaller",),
+        ("the number of samples is no multiple of the batch size, so the last batch holds the rest; `drop_last=True` leaves it out",),
+        "drop_last=True in the DataLoader, or code that takes its sizes from the batch (`x.size(0)`)",
+        alone=False,
+    ),
     Saying("data.sampler", r"num_samples should be a positive integer value, but got num_samples=0", ("the dataset is empty: a loader has 0 samples to choose from",), ("a wrong path or pattern, or a filter that leaves nothing, makes `len(dataset)` 0",), "see that the dataset finds its files: print `len(dataset)`"),
     Saying("data.sampler", r"Sum of input lengths does not equal", ("the lengths of a random split do not sum up to the dataset's",), (), "let the lengths add up to `len(dataset)`, or pass fractions that sum to 1"),
     Saying(
