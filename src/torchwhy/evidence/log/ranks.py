@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,8 @@ def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
     apart, shared = _merged(ordered)
     roots = [f for f in apart if not _follows(f.failure, alone=len(apart) == 1)] or [_best_of(apart)]
     named = _rank_named(lines)
-    survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[n + 1 :], lines)}
+    progress = _progress(lines) if len(roots) > 1 else {}
+    survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[-1:], progress, lines)}
     first = min(roots, key=lambda f: (id(f) in survived, _is_killed(f), named is not None and f.failure.rank != named, f.start))
     rest = [f for f in roots if f is not first]
     after = [f for f in apart if f not in roots]
@@ -135,12 +137,20 @@ def _rank_named(lines: Sequence[Line]) -> int | None:
     return int(found["rank"][:6]) if found else None
 
 
-def _survived(one: Found, later: Sequence[Found], lines: Sequence[Line]) -> bool:
+def _survived(one: Found, later: Sequence[Found], progress: dict[str, list[int]], lines: Sequence[Line]) -> bool:
     """The program went on after it, until a later failure: it was caught and printed."""
     end = max(f.start for f in later)
-    stream = lines[one.start].stream if one.start < len(lines) else ""
-    between = [line for line in lines[one.end : end] if line.stream == stream and _PROGRESS.search(line.text[:400])]
-    return len({_words(line.text[:80]) + str(line.number) for line in between}) >= 2
+    places = progress.get(lines[one.start].stream if one.start < len(lines) else "", [])
+    return bisect_left(places, end) - bisect_left(places, one.end) >= 2
+
+
+def _progress(lines: Sequence[Line]) -> dict[str, list[int]]:
+    """The places of the lines that tell of a step done, by printer."""
+    found: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        if line.text and _PROGRESS.search(line.text[:400]):
+            found.setdefault(line.stream, []).append(place)
+    return found
 
 
 def _told(found: Found, shared: dict[object, tuple[int, ...]]) -> str:
