@@ -29,7 +29,10 @@ from torchwhy.render.terminal import report_lines
 
 TEXTS = Path(__file__).parent.parent / "tests" / "log"
 SECONDS_PER_MB = 1.0
-_FAILS = re.compile(rb"error|exception|traceback|killed|signal|assert|fail|watchdog|timeout|terminate|fault|unsupported|interrupt|exit|warn|E  ", re.IGNORECASE)
+_FAILS = re.compile(
+    rb"error|exception|traceback|killed|signal|assert|fail|watchdog|timeout|terminate|fault|unsupported|interrupt|exit|warn|E  ",
+    re.IGNORECASE,
+)
 
 
 def originals() -> list[bytes]:
@@ -75,7 +78,11 @@ def controlled(chance: random.Random, text: bytes, other: bytes) -> bytes:
 
 def as_html(chance: random.Random, text: bytes, other: bytes) -> bytes:
     inner = text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b'"', b"&quot;")
-    return b"<html><body><pre>" + (inner.replace(b"\n", b"<br>\n") if chance.random() < 0.5 else inner) + b"</pre><script>alert(1)</script></body></html>"
+    return (
+        b"<html><body><pre>"
+        + (inner.replace(b"\n", b"<br>\n") if chance.random() < 0.5 else inner)
+        + b"</pre><script>alert(1)</script></body></html>"
+    )
 
 
 def recoded(chance: random.Random, text: bytes, other: bytes) -> bytes:
@@ -156,7 +163,9 @@ def main() -> int:
             found[fault.partition(":")[0]] += 1
             print(f"seed {seed} ({', '.join(done)}, {len(text)} bytes): {fault}", flush=True)
         slowest = max(slowest, (time.process_time() - began) / max(1.0, len(text) / 1e6))
-    print(f"{options.count} texts from seed {options.start}, {len(texts)} originals: {dict(found) or 'no fault'}; slowest {slowest:.2f} s per MB (or per smaller text)")
+    print(
+        f"{options.count} texts from seed {options.start}, {len(texts)} originals: {dict(found) or 'no fault'}; slowest {slowest:.2f} s per MB (or per smaller text)"
+    )
     return 1 if found else 0
 
 

@@ -148,5 +148,8 @@ def _judge(memory: MemoryNumbers) -> tuple[str, str]:
     if tried is not None and idle is not None and idle > tried and idle > 0.1 * (total or idle):
         return "fragmented", f"{bytes_text(idle)} is reserved and unused, but in pieces smaller than {bytes_text(tried)}: fragmentation"
     if allocated is not None and total is not None:
-        return "full", f"this program's own tensors fill {bytes_text(allocated)} of {bytes_text(total)}: there are too many of them, or they are too large"
+        return (
+            "full",
+            f"this program's own tensors fill {bytes_text(allocated)} of {bytes_text(total)}: there are too many of them, or they are too large",
+        )
     return "unknown", "the message has no numbers to tell size, fragmentation and other processes apart"
