@@ -402,5 +402,33 @@ SAYINGS = (
         ("NumPy reads the computer's memory only",),
         "copy it first: `.cpu()`, behind `.detach()` where it requires grad",
     ),
+    Saying(
+        "device.mismatch",
+        r"Input and (?P<what>hidden|parameter) tensors are not at the same device, found input tensor at (?P<a>[\w:]+) and \w+ tensor at (?P<b>[\w:]+)",
+        ("a recurrent layer's input is on {a}, its {what} tensor on {b}",),
+        ("an initial state that is made in `__init__` or by `torch.zeros(...)` stays on the CPU; `register_buffer` moves with the model",),
+        "make the state on the input's device (`device=x.device`), or move it with `.to(x.device)`",
+    ),
+    Saying(
+        "device.mismatch",
+        r"Expected object of (?:device type|backend) (?P<a>\w+) but got (?:device type|backend) (?P<b>\w+) for (?:argument|sequence element) (?P<n>#?\d+)(?: '(?P<name>\w+)')?",
+        ("argument {n} `{name}` is on {b}, {a} is expected", "a tensor on {b} meets tensors on {a}"),
+        ("model and data are on different devices (cpu and cuda)",),
+        "move both to one device: `model.to(device)`, `x = x.to(device)`",
+    ),
+    Saying(
+        "device.mismatch",
+        r"(?:to be|must be|are not|should be|is not)[^.\n]{0,40} on (?:the |an? )?(?:same|expected) device",
+        ("tensors of one call are on different devices",),
+        (),
+        "move all of them to one device: `x = x.to(device)`",
+    ),
+    Saying(
+        "dtype.autocast",
+        r"Current CUDA Device does not support bfloat16|bfloat16 is not supported on your (?:machine|GPU)|Your setup doesn't support bf16",
+        ("this GPU has no bfloat16, which autocast is told to use",),
+        ("bfloat16 needs compute capability 8.0 (Ampere) or newer",),
+        "use dtype=torch.float16 with a GradScaler (fp16=True instead of bf16=True) on this GPU",
+    ),
     Saying("device.mismatch", r"Expected a '?(?P<a>\w+)'? device type for generator but found '(?P<b>\w+)'", ("a generator on {b} is used for a tensor on {a}",), ("a default device of cuda, with a loader or sampler whose generator is on the cpu, does this",), "make the generator with `torch.Generator(device='{a}')`"),
 )  # fmt: skip

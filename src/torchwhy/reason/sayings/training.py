@@ -26,6 +26,18 @@ SAYINGS = (
         ),
         "write `x = x + y` instead of `x += y`, `clone()` before the write, inplace=False, or run all backwards before the optimizer's step; `torch.autograd.set_detect_anomaly(True)` prints the forward line",
     ),
+    Saying(
+        "dist.ddp",
+        r"modified by an inplace operation: \[(?P<kind>[\w.]+) (?P<shape>\[\d*\])\].*? is at version (?P<now>\d+); expected version (?P<due>\d+)",
+        ("DDP wrote a buffer {shape} in place between a forward and its backward",),
+        (
+            "before each forward DDP copies rank 0's buffers (BatchNorm's running mean, positions) to all ranks, in place (broadcast_buffers=True): a second forward before the backward changes what the first one saved",
+            "{kind} {shape} is at version {now}, backward expects {due}",
+        ),
+        "pass broadcast_buffers=False to DistributedDataParallel, or join both inputs to one forward (SyncBatchNorm keeps the statistics equal)",
+        near=r"nn/parallel/distributed|DistributedDataParallel|\bddp\b|\bDDP\b",
+        wins=True,
+    ),
     Saying("autograd.inplace-view", r"view.*(?:inplace|in-place)|(?:inplace|in-place).*view", ("a view is written in place where it can't be",), (), "use the op that makes a new tensor (`x = x + y`), or `clone()` the view first"),
     Saying(
         "autograd.no-grad-fn",
@@ -137,6 +149,13 @@ SAYINGS = (
         ("`{op}` gets a {kind} as `{name}`, not a Tensor",),
         ("a layer that gives a tuple (an LSTM, an attention, a model's output object) or a batch that is a list or dict was passed on whole",),
         "take the tensor out of it first (`out[0]`, `out.logits`, `batch['x']`)",
+    ),
+    Saying(
+        "module.checkpoint",
+        r"(?P<said>HeaderTooLarge|HeaderTooSmall|InvalidHeader\w*|MetadataIncompleteBuffer|incomplete metadata|InvalidHeaderDeserialization|[Ee]rror while deserializing header[^\n]*)",
+        ("the safetensors file is no whole checkpoint: {said}", "the safetensors file is no whole checkpoint"),
+        ("the file is a Git LFS pointer or a web page, was cut short in the download, or is another format (a pickle) under this name",),
+        "download it again (git lfs pull), compare its size with the source's, and see that it is a .safetensors file",
     ),
     Saying(
         "module.checkpoint",
