@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .scan import Excerpt
@@ -26,7 +27,12 @@ _RANK = re.compile(
 _ANCHOR = re.compile(r"Traceback \(most recent call last\):|  File \"[^\"\n]+\", line \d+")
 _NUMBERED = re.compile(r"(?:rank|worker|trainer)[-_ =:[]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
 _QUOTED = re.compile(r"^(?:> ?)+(?=.*(?:Traceback|File \"|Error|    ))")
-_MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#\d+);")
+_QUOTE = re.compile(r"^(?:> ?)+")
+_ERROR_LINE = re.compile(
+    r"(?P<prefix>.{0,160}?)(?<![\w.])(?:[A-Za-z_]\w*\.)*(?:_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)|(?<=\.)_?[A-Z]\w+):(?: \S|$)"
+)
+_FIELDS = ("log", "message", "msg", "textPayload", "line", "text")
+_MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#x?[0-9a-fA-F]+);")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +52,52 @@ def lines_of(excerpts: Iterable[Excerpt]) -> list[Line]:
         if raw:
             raw.append((excerpt.line, ""))
         raw += _raw_lines(excerpt)
-    prefixes = _learned(text for _, text in raw)
+    if _mostly(raw, _QUOTE):
+        raw = [(number, _QUOTE.sub("", text)) for number, text in raw]
+    prefixes = _learned(text for _, text in raw) or _before_an_error(raw)
     return [_line(number, text, prefixes) for number, text in raw]
+
+
+def _mostly(raw: Sequence[tuple[int, str]], pattern: re.Pattern[str]) -> bool:
+    """Whether nearly all lines begin so."""
+    said = [text for _, text in raw if text.strip()]
+    return bool(said) and sum(pattern.match(text) is not None for text in said) >= 0.8 * len(said)
+
+
+def _before_an_error(raw: Sequence[tuple[int, str]]) -> list[re.Pattern[str]]:
+    """What stands in front of all lines of a text without a traceback, told by the line of an error: times, hosts, or the margin of a quotation."""
+    for _, text in raw[:4000]:
+        found = _ERROR_LINE.match(_without_marks(text)[0]) if ":" in text else None
+        if found is not None and found["prefix"]:
+            prefix = found["prefix"]
+            told = re.sub(r"\d+", r"\\d+", re.escape(prefix.rstrip()))
+            pattern = re.compile(told + "(?: |$)" if prefix[-1] == " " and prefix.strip() else told or prefix)
+            bare = [(number, _without_marks(line)[0]) for number, line in raw]
+            if _mostly(bare, pattern) or not prefix.strip():
+                return [pattern]
+    return []
 
 
 def _raw_lines(excerpt: Excerpt) -> Iterator[tuple[int, str]]:
     for offset, data in enumerate(excerpt.data.split(b"\n")):
         for piece in data.rstrip(b"\r").split(b"\r"):
             text = _decoded(piece if len(piece) <= LONGEST else _shortened(piece))
-            if "Traceback (most recent call last):\\n" in text:  # a traceback inside of JSON or a repr
+            if text.startswith("{") and text.endswith("}") and (said := _field(text)) is not None:
+                yield from ((excerpt.line + offset, part) for part in said.rstrip("\n").split("\n"))
+            elif "Traceback (most recent call last):\\n" in text:  # a traceback inside of JSON or a repr
                 for part in text.replace('\\"', '"').replace("\\\\n", "\\n").split("\\n"):
                     yield excerpt.line + offset, part
             else:
                 yield excerpt.line + offset, text
+
+
+def _field(text: str) -> str | None:
+    """What a line of a structured log says: the text in its `log`, `message` or the like."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or cut
+        return None
+    return next((record[name] for name in _FIELDS if isinstance(record.get(name), str)), None) if isinstance(record, dict) else None
 
 
 def _shortened(piece: bytes) -> bytes:
@@ -78,7 +117,8 @@ def _decoded(data: bytes) -> str:
     if not text.isprintable():
         text = _CONTROL.sub("", text)
     if "<" in text or "&" in text:
-        text = html.unescape(_TAGS.sub("", text)) if _MARKUP.search(text) else _TAGS.sub("", text) if "</" in text else text
+        tagged = "</" in text or text.lstrip().startswith("<")
+        text = html.unescape(_TAGS.sub("", text)) if _MARKUP.search(text) else _TAGS.sub("", text) if tagged else text
     return text.rstrip()
 
 
