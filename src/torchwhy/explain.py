@@ -11,7 +11,7 @@ from .diagnose import chain, judge
 from .evidence.log import BinaryText, read_log
 from .model import Diagnosis, Evidence, Failure, Report
 from .program import BadInput
-from .reason.foreign import is_another_frameworks, what_it_is
+from .reason.foreign import is_another_frameworks, untold, what_it_is
 from .reason.from_text import failure_of, told
 from .reason.sayings import said_alone, said_more
 
@@ -45,7 +45,7 @@ def explain(stream: BinaryIO) -> Report:
         others = [o for o in others if o is not better]
         first = replace(better, evidence=replace(better.evidence, others=left))
     rest = [d for report in others for d in report.diagnoses[:1] if d.headline not in {known.headline for known in first.diagnoses}]
-    foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else ()
+    foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else (untold(evidence),) if not first.diagnoses else ()
     notes = (*log.remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
     return replace(first, diagnoses=(*_with_notes(first.diagnoses, notes), *rest), remarks=(*foreign, *notes) if foreign else ())
 

@@ -124,5 +124,14 @@ def what_it_is(evidence: Evidence) -> str:
     return text
 
 
+def untold(evidence: Evidence) -> str:
+    """One line on a failure of which no cause is known: what the text would need to hold."""
+    failure = evidence.failure
+    if failure is not None and failure.error_type == "ChildFailedError":
+        who = f"rank {failure.rank}" if failure.rank is not None else "a rank"
+        return f"the launcher says that {who} failed first, not why: the text does not hold that rank's own traceback; `@record` over its main function prints it in the launcher's table"
+    return "the text names an error and no cause of it is known; the lines before it, from where the traceback begins, may tell more"
+
+
 def _is_wrapper(failure: Failure) -> bool:
     return failure.error_type in ("ProcessRaisedException", "ChildFailedError", "ExceptionGroup") or failure.message.startswith("Caught ")

@@ -13,8 +13,9 @@ from .lines import Line
 _TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<type>[^']{1,200})'")
 _WHAT = re.compile(r"^\s*what\(\):\s*(?P<message>.*)$")
 _WATCHDOG = re.compile(
-    r"Watchdog caught collective operation timeout: .*|NCCL watchdog thread terminated with exception: .*|Detected mismatch between collectives .*"
+    r"Watchdog caught collective operation timeout: .*|(?:NCCL|Process group) watchdog thread terminated with exception: .*|Detected mismatch between collectives .*"
 )
+_GPU = re.compile(r"CUDA error: .*|NCCL error.*|CUDA out of memory.*")
 _KILLED = re.compile(
     r"exitcode\s*:\s*(?P<code>-?\d+) |\(exitcode: (?P<code2>-?\d+)\)|Signal \d+ \((?P<name>SIG\w+)\) received"
     r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)"
@@ -57,7 +58,7 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
         if (thrown := _TERMINATE.search(text)) is not None:
             yield place, _thrown(lines, place, thrown["type"])
         elif (watched := _WATCHDOG.search(text)) is not None and not _WHAT.match(text):
-            yield place, _at(line, "DistBackendError", watched[0], "torch.distributed")
+            yield place, _watched(lines, place, watched[0], taken)
         elif (
             (typed := TYPED.match(text)) is not None
             and not typed["type"].endswith("Warning")
@@ -85,6 +86,16 @@ def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
         if found is not None:
             yield place, _at(line, "RuntimeError", "\n".join([found["message"], *_more(lines, place + 1, frozenset())]), "builtins")
             return
+
+
+def _watched(lines: Sequence[Line], place: int, message: str, taken: frozenset[int]) -> Failure:
+    """A watchdog's word: a wait in vain, or what ended the GPU's work on this very rank."""
+    own = _GPU.search(message)
+    rank = re.search(r"\[Rank (\d+)\]|\bRank (\d+)\]", lines[place].text)
+    number = int((rank[1] or rank[2])[:6]) if rank is not None else None
+    if own is None:
+        return _at(lines[place], "DistBackendError", message, "torch.distributed", number)
+    return _at(lines[place], "RuntimeError", "\n".join([own[0], *_more(lines, place + 1, taken)]), "builtins", number)
 
 
 def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozenset[int]) -> str:
@@ -125,6 +136,8 @@ def _thrown(lines: Sequence[Line], place: int, kind: str) -> Failure:
     for after in range(place + 1, min(place + 6, len(lines))):
         said = _WHAT.match(lines[after].text)
         if said is not None:
+            if "watchdog" in said["message"]:
+                return _watched(lines, after, said["message"], frozenset())
             return _at(lines[place], name or kind, "\n".join([said["message"], *_more(lines, after + 1, frozenset())]), module or "std")
     return _at(lines[place], name or kind, "", module or "std")
 
