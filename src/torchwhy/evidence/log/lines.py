@@ -32,6 +32,7 @@ _ERROR_LINE = re.compile(
     r"(?P<prefix>.{0,160}?)(?<![\w.])(?:[A-Za-z_]\w*\.)*(?:_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)|(?<=\.)_?[A-Z]\w+):(?: \S|$)"
 )
 _FIELDS = ("log", "message", "msg", "textPayload", "line", "text")
+_LINK = re.compile(r"\[((?:[^\[\]\n]|\[\d*\])+)\]\((?:https?|vscode[\w-]*|file|command):[^)\s]*\)")
 _MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#x?[0-9a-fA-F]+);")
 
 
@@ -116,6 +117,8 @@ def _decoded(data: bytes) -> str:
         text = _COLOUR.sub("", text)
     if not text.isprintable():
         text = _CONTROL.sub("", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
     if "<" in text or "&" in text:
         tagged = "</" in text or text.lstrip().startswith("<")
         text = html.unescape(_TAGS.sub("", text)) if _MARKUP.search(text) else _TAGS.sub("", text) if tagged else text
