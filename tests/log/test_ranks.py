@@ -99,7 +99,7 @@ def test_the_launchers_table_names_the_rank_and_may_hold_its_traceback() -> None
 
 def test_a_launcher_that_only_reports_is_never_the_cause() -> None:
     after = (
-        'Traceback (most recent call last):\n  File "/v/bin/accelerate", line 8, in <module>\n    sys.exit(main())\nsubprocess.CalledProcessError: Command \'x\' returned non-zero exit status 1.\n',
+        "Traceback (most recent call last):\n  File \"/v/bin/accelerate\", line 8, in <module>\n    sys.exit(main())\nsubprocess.CalledProcessError: Command 'x' returned non-zero exit status 1.\n",
         "srun: error: n002: task 3: Exited with exit code 1\nslurmstepd: error: *** STEP 77.0 ON n001 CANCELLED AT 2024-01-01T10:00:00 ***\n",
         "[2024-03-03 03:03:03,103] [INFO] [launch.py:319:sigkill_handler] Killing subprocess 1201\n",
     )

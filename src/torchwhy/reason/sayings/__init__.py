@@ -14,6 +14,9 @@ from .saying import Saying
 
 SAYINGS: tuple[Saying, ...] = (*tensors.SAYINGS, *training.SAYINGS, *machine.SAYINGS)
 
+_READ = 3000
+"""Characters of a message that are read: what it says stands at its head."""
+
 
 def saying_of(failure: Failure, family: str = "", winning: bool = False) -> tuple[Saying, re.Match[str]] | None:
     """The first saying (of that family, or of those that win) that the failure's text matches."""
@@ -29,7 +32,7 @@ def saying_of(failure: Failure, family: str = "", winning: bool = False) -> tupl
             and failure.error_type not in saying.types
         ):
             continue
-        found = re.search(saying.pattern, failure.message, re.DOTALL)
+        found = re.search(saying.pattern, failure.message[:_READ], re.DOTALL)
         if found is not None and (not saying.near or re.search(saying.near, lines)):
             return saying, found
     return None
