@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .scan import Excerpt
 
 LONGEST, LISTED = 2500, 20_000
+_SAMPLE, _CANDIDATES = 1000, 12
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\[(?:\d{1,3}(?:;\d{1,3})*)m")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff\u202a-\u202e\u2066-\u2069]")
 _TAGS = re.compile(r"</?(?:span|pre|code|div|p|br|a|b|i|font|li|ul|td|tr|table|html|body|em|strong)\b[^<>]{0,300}>")
@@ -53,29 +54,39 @@ def lines_of(excerpts: Iterable[Excerpt]) -> list[Line]:
         if raw:
             raw.append((excerpt.line, ""))
         raw += _raw_lines(excerpt)
-    if _mostly(raw, _QUOTE):
+    if _mostly(_sample(raw), _QUOTE):
         raw = [(number, _QUOTE.sub("", text)) for number, text in raw]
     prefixes = _learned(text for _, text in raw) or _before_an_error(raw)
     return [_line(number, text, prefixes) for number, text in raw]
 
 
-def _mostly(raw: Sequence[tuple[int, str]], pattern: re.Pattern[str]) -> bool:
+def _mostly(texts: Sequence[str], pattern: re.Pattern[str]) -> bool:
     """Whether nearly all lines begin so."""
+    return bool(texts) and sum(pattern.match(text) is not None for text in texts) >= 0.8 * len(texts)
+
+
+def _sample(raw: Sequence[tuple[int, str]]) -> list[str]:
+    """Lines that say something, from all over the text."""
     said = [text for _, text in raw if text.strip()]
-    return bool(said) and sum(pattern.match(text) is not None for text in said) >= 0.8 * len(said)
+    return said[:: max(1, len(said) // _SAMPLE)]
 
 
 def _before_an_error(raw: Sequence[tuple[int, str]]) -> list[re.Pattern[str]]:
     """What stands in front of all lines of a text without a traceback, told by the line of an error: times, hosts, or the margin of a quotation."""
-    for _, text in raw[:4000]:
+    bare = [_without_marks(text)[0] for text in _sample(raw)]
+    asked: set[str] = set()
+    for _, text in raw[:_SAMPLE]:
         found = _ERROR_LINE.match(_without_marks(text)[0]) if ":" in text else None
-        if found is not None and found["prefix"]:
-            prefix = found["prefix"]
-            told = re.sub(r"\d+", r"\\d+", re.escape(prefix.rstrip()))
-            pattern = re.compile(told + "(?: |$)" if prefix[-1] == " " and prefix.strip() else told or prefix)
-            bare = [(number, _without_marks(line)[0]) for number, line in raw]
-            if _mostly(bare, pattern) or not prefix.strip():
-                return [pattern]
+        prefix = found["prefix"] if found is not None else ""
+        told = re.sub(r"\d+", r"\\d+", re.escape(prefix.rstrip()))
+        if not prefix or told in asked:
+            continue
+        asked.add(told)
+        pattern = re.compile(told + "(?: |$)" if prefix[-1] == " " and prefix.strip() else told or prefix)
+        if not prefix.strip() or _mostly(bare, pattern):
+            return [pattern]
+        if len(asked) > _CANDIDATES:
+            break
     return []
 
 
