@@ -30,7 +30,7 @@ from torchwhy.render.terminal import report_lines
 TEXTS = Path(__file__).parent.parent / "tests" / "log"
 SECONDS_PER_MB = 1.0
 _FAILS = re.compile(
-    rb"error|exception|traceback|killed|signal|assert|fail|watchdog|timeout|terminate|fault|unsupported|interrupt|exit|warn|E  ",
+    rb"error|exception|traceback|killed|signal|assert|fail|watchdog|timeout|terminate|fault|unsupported|interrupt|exit|warn|invalid|illegal|\.exc\.|E  ",
     re.IGNORECASE,
 )
 

@@ -32,6 +32,7 @@ _PYTHONS = {
     "ConnectionError": "a connection that failed",
     "NotImplementedError": "something that is not implemented",
     "StopIteration": "an iterator without another item",
+    "error": "an error of a library's own",
     "npm error": "a message of npm's",
     "compiler error": "a message of a compiler's or of make's",
     "shell error": "something that the shell could not start",
@@ -58,7 +59,7 @@ _FRAMEWORKS = re.compile(
     re.IGNORECASE,
 )
 _TORCH_WORDS = re.compile(
-    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::"
+    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|\bATen\b|aten::"
     r"|out of range in self|[Dd]imension out of range|non-singleton dimension|is invalid for input of size|shapes cannot be multiplied|size mismatch|einsum\\(\\)|input of size"
     r"|Input type|weight of size|\\bmulti-target|must match the size|Expected (?:input|target|object|more than)|is not the same device|kernel size",
     re.I,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -77,6 +78,7 @@ def told(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
         return diagnosis
     group = diagnosis.family.partition(".")[0]
     notes = [*diagnosis.notes, *_words(diagnosis, failure), *_inner_call(failure)]
+    notes += _forward_call(evidence)
     if failure.rank is not None and f"rank {failure.rank}" not in " ".join((diagnosis.headline, *notes)):
         notes.append(f"it was raised in rank {failure.rank}")
     if failure.worker is not None:
@@ -140,6 +142,15 @@ def _inner_call(failure: Failure) -> list[str]:
     for frame in failure.frames:
         inner = None if frame.origin == "user" else frame if frame.origin == "library" and frame.code else inner
     return [f"the call was made in a package, at {place(inner.span)}: {code_long(inner.code)}"] if inner is not None else []
+
+
+def _forward_call(evidence: Evidence) -> list[str]:
+    """The program's line that anomaly detection printed: the forward call whose backward failed."""
+    _, found, after = "\n".join(evidence.context).partition("Traceback of forward call that caused the error:")
+    told = after.partition("Triggered internally")[0] if found else ""
+    frames = re.findall(r'File "([^"\n]+)", line (\d+)[^\n]*\n([^\n]*)', told)
+    own = [(file, line, text) for file, line, text in frames if "-packages" not in file]
+    return [f"the forward call was at {os.path.basename(own[-1][0])}:{own[-1][1]}: {code_long(own[-1][2].strip())}"] if own else []
 
 
 def _trail(failure: Failure) -> tuple[Label, ...]:

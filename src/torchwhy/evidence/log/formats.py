@@ -16,7 +16,7 @@ NAME = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
 ERROR = re.compile(rf"^(?P<type>{NAME})(?:: ?(?P<message>.*))?$")
 TYPED = re.compile(
     r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit)"
-    r"|(?:[a-z_]\w*\.)+_?[A-Z]\w*(?=: )|_pickle\.\w+)(?:: ?(?P<message>.*)|\s*)$"
+    r"|(?:[a-z_]\w*\.)+_?[A-Z]\w*(?=: )|_pickle\.\w+|(?:[a-z_]\w*\.)+(?:error|timeout)(?=: ))(?:: ?(?P<message>.*)|\s*)$"
 )
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -120,7 +120,7 @@ def _python(lines: Sequence[Line], at: int, begin: int, indent: int) -> Block | 
 
 
 def _is_error(type_: str, has_frames: bool) -> bool:
-    return bool(TYPED.match(type_)) or has_frames and type_.rpartition(".")[2][:1].isupper()
+    return bool(TYPED.match(type_)) or has_frames and (type_.rpartition(".")[2][:1].isupper() or type_.endswith((".error", ".timeout")))
 
 
 def _dedented(text: str, indent: int, in_group: bool) -> str:

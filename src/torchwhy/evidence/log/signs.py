@@ -28,7 +28,7 @@ _TYPELESS = re.compile(
 )
 _STRANGE = re.compile(
     r"^\W{0,3}(?:(?P<npm>npm (?:ERR!|error) .+)|(?P<compiler>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: .+|error(?:\[E\d+\])?: .+|ld: .+|make(?:\[\d+\])?: \*\*\* .+)"
-    r"|(?P<shell>.{0,80}: command not found|(?:ba|z|da)?sh: .+: (?:No such file or directory|[Pp]ermission denied)|python[\d.]*: (?:can't open file|No module named|Error while).+)"
+    r"|(?P<shell>.{0,80}: command not found|(?:ba|z|da)?sh: .+: (?:No such file or directory|[Pp]ermission denied)|python[\d.]*: (?:can't open file|No module named|Error while).+|[\w.-]+\.py: error: .+|Illegal instruction.*)"
     r"|(?P<pip>ERROR: (?:Could not|No matching|Cannot|Failed|Package|Invalid|Command errored).+)|(?P<git>fatal: .+)|(?P<java>Exception in thread .+)"
     r"|(?P<go>panic: .+)|(?P<node>(?:Uncaught )?Error: .+)|(?P<cuda>GPUassert: .+|CUDA error at .+))$"
 )

@@ -130,7 +130,7 @@ def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
         notes.append(
             f"{code(kept[0].strip())} accumulates a tensor together with its graph: {code(kept[1])} keeps the history of every step"
         )
-    if run.evidence.from_text:
+    if run.evidence.from_text and kind in ("full", "unknown"):
         lines = "\n".join(f"{f.span.file} {f.span.function}: {f.code}" for f in run.failure.frames)
         notes += [note for pattern, note in _WHERE if re.search(pattern, lines)][:2]
     if "retain_graph=True" in codes:
