@@ -425,6 +425,21 @@ SAYINGS = (
     ),
     Saying(
         "dtype.autocast",
+        r"value cannot be converted to type (?:at::)?(?P<dtype>Half|BFloat16) without overflow",
+        ("a constant is too large for {dtype}",),
+        ("float16 ends at 65504: a mask of -1e9 or 1e20 does not fit under mixed precision",),
+        "use `torch.finfo(x.dtype).min` (or -1e4, -inf) in the place of the constant",
+        types=("RuntimeError",),
+    ),
+    Saying(
+        "dtype.unsupported-op",
+        r"operator '(?P<op>[\w:.]+)' is not currently (?:implemented|supported)[^\n]*MPS",
+        ("`{op}` has no kernel on MPS",),
+        ("not every op is there for the GPU of a Mac (mps)",),
+        "set PYTORCH_ENABLE_MPS_FALLBACK=1 before the start, or run this op on the cpu",
+    ),
+    Saying(
+        "dtype.autocast",
         r"Current CUDA Device does not support bfloat16|bfloat16 is not supported on your (?:machine|GPU)|Your setup doesn't support bf16",
         ("this GPU has no bfloat16, which autocast is told to use",),
         ("bfloat16 needs compute capability 8.0 (Ampere) or newer",),

@@ -100,6 +100,20 @@ SAYINGS = (
         "define functions and classes at module level (top level of a file), open files in `__getitem__` at first use, or num_workers=0",
         near=r"torch|[lL]oader|\A\Z",
     ),
+    Saying(
+        "data.worker",
+        r"cannot pin '(?P<kind>[\w.]+)' only dense CPU tensors can be pinned",
+        ("the loader pins a `{kind}`: samples are on the GPU already",),
+        ("pin_memory=True prepares CPU tensors for the copy to the GPU (device); a dataset or collate_fn that gives CUDA tensors leaves nothing to pin",),
+        "return CPU tensors and move the batch in the training loop, or pin_memory=False",
+    ),
+    Saying(
+        "data.worker",
+        r"Pin memory thread exited unexpectedly",
+        ("the loader's thread that pins memory ended",),
+        ("the thread died of an error before, or the process ran out of memory that can be locked (pin memory)",),
+        "run with pin_memory=False and num_workers=0 to see the first error",
+    ),
     Saying("data.worker", r"killed by signal: Killed", ("a worker was killed (SIGKILL): mostly for want of memory (RAM)",), ("each worker holds a copy of the dataset's Python objects",), "use fewer workers (num_workers), keep data in arrays or memory-mapped files, or give the job more memory"),
     Saying(
         "data.last-batch",
