@@ -149,7 +149,10 @@ def _more(lines: Sequence[Line], place: int, taken: frozenset[int]) -> list[str]
         text = lines[place].text
         if re.match(r"^(?:Exception raised from|frame #\d+|C\+\+ CapturedTraceback|\s*$)", text):
             break
-        if not re.match(r"^(?:\s+\S|CUDA kernel|For debugging|Compile with|Last error|nccl\w+:|Check the|Please|size mismatch)", text):
+        if not re.match(
+            r"^(?:\s+\S|CUDA kernel|For debugging|Compile with|Last error|nccl\w+:|Check the|Please|size mismatch|Currently allocated|Requested  |Device limit|Free \()",
+            text,
+        ):
             break
         said.append(text)
         place += 1

@@ -127,5 +127,19 @@ SAYINGS = (
         ("bfloat16 needs compute capability 8.0 (Ampere) or newer",),
         "use dtype=torch.float16 with a GradScaler (fp16=True instead of bf16=True) on this GPU",
     ),
+    Saying(
+        "device.mismatch",
+        r"'lengths' argument should be a 1D CPU int64 tensor, but got (?P<rank>\d)D (?P<device>[\w:]+) (?P<dtype>\w+) tensor",
+        ("the lengths are on {device}, `pack_padded_sequence` takes them on the cpu",),
+        ("they are {rank}D {dtype}; only the sequences belong on the GPU",),
+        "pass `lengths.cpu()`",
+    ),
+    Saying(
+        "device.numpy",
+        r"Numpy is not available|compiled using NumPy 1\.x cannot be run in\s+NumPy 2",
+        ("this torch can't use the NumPy that is installed",),
+        ("a torch built for NumPy 1 meets NumPy 2, or NumPy is missing: `.numpy()` and `from_numpy` then fail",),
+        "install a NumPy of the version torch was built for (pip install 'numpy<2'), or a newer torch",
+    ),
     Saying("device.mismatch", r"Expected a '?(?P<a>\w+)'? device type for generator but found '(?P<b>\w+)'", ("a generator on {b} is used for a tensor on {a}",), ("a default device of cuda, with a loader or sampler whose generator is on the cpu, does this",), "make the generator with `torch.Generator(device='{a}')`"),
 )  # fmt: skip

@@ -144,6 +144,13 @@ SAYINGS = (
     ),
     Saying(
         "shape.rnn",
+        r"`lengths` array must be sorted in (?:de|des)creasing order",
+        ("the lengths of packed sequences are not sorted in descending order",),
+        ("`pack_padded_sequence` wants the longest sample first unless it is told otherwise",),
+        "pass enforce_sorted=False, or sort the batch by length",
+    ),
+    Saying(
+        "shape.rnn",
         r"Length of all samples has to be greater than 0",
         ("a sequence has length 0: the lengths hold an empty sample",),
         ("`pack_padded_sequence` takes lengths of 1 or more",),

@@ -114,6 +114,14 @@ SAYINGS = (
         ("the thread died of an error before, or the process ran out of memory that can be locked (pin memory)",),
         "run with pin_memory=False and num_workers=0 to see the first error",
     ),
+    Saying(
+        "data.worker",
+        r"Connection refused|Connection reset|No such file or directory|\A\Z|pickle data was truncated",
+        ("a tensor from a worker can't be fetched: its process has ended",),
+        ("tensors cross by shared memory, behind a file descriptor of the worker that sent them; the worker was killed, or had ended, or files ran out (`ulimit -n`)",),
+        "see the first error of the worker (num_workers=0), take copies of what is kept, or set_sharing_strategy('file_system')",
+        near=r"rebuild_storage|multiprocessing/reductions|df\.detach|torch/multiprocessing",
+    ),
     Saying("data.worker", r"killed by signal: Killed", ("a worker was killed (SIGKILL): mostly for want of memory (RAM)",), ("each worker holds a copy of the dataset's Python objects",), "use fewer workers (num_workers), keep data in arrays or memory-mapped files, or give the job more memory"),
     Saying(
         "data.last-batch",
@@ -159,6 +167,13 @@ SAYINGS = (
     ),
     Saying(
         "module.forward-args",
+        r"(?P<op>conv\w+|linear|embedding|batch_norm|layer_norm|lstm|gru|bilinear|dropout|max_pool\w+|prelu)\(\) received an invalid combination of arguments - got \((?P<kind>NoneType|tuple|list|dict|str|int|float|numpy\.ndarray)\b",
+        ("`{op}` gets a {kind} as its input, not a Tensor",),
+        ("what came before gave a {kind}: a `forward` without a return gives None, several outputs a tuple",),
+        "return the tensor from the layer or function before, and take it out of a tuple or dict",
+    ),
+    Saying(
+        "module.forward-args",
         r"(?P<op>\w+)\(\): argument '(?P<name>\w+)' \(position (?P<n>\d+)\) must be Tensor, not (?P<kind>\w+)",
         ("`{op}` gets a {kind} as `{name}`, not a Tensor",),
         ("a layer that gives a tuple (an LSTM, an attention, a model's output object) or a batch that is a list or dict was passed on whole",),
@@ -187,6 +202,27 @@ SAYINGS = (
         "download the file again (git lfs pull; the raw or resolve URL), and compare its size",
         near=r"torch\.load|torch/serialization|\A\Z",
         types=("UnpicklingError",),
+    ),
+    Saying(
+        "module.checkpoint",
+        r"Attempted to read a PyTorch file with version (?P<file>\d+), but the maximum supported version for reading is (?P<most>\d+)",
+        ("the file has version {file}, this torch reads up to {most}",),
+        ("a newer torch saved it",),
+        "load it with a newer torch version, or save it there with _use_new_zipfile_serialization=False",
+    ),
+    Saying(
+        "module.checkpoint",
+        r"inline_container\.cc:\d+\][^\n]*unexpected pos|file write failed|PytorchStreamWriter failed",
+        ("a checkpoint could not be written to its end",),
+        ("the disk is full (no space left), a quota is reached, or the folder is on a network that broke off; what was written is no whole file",),
+        "make space on the disk, save to a temporary name and rename it, and delete old checkpoints",
+    ),
+    Saying(
+        "module.init",
+        r"'(?P<kind>DataParallel|DistributedDataParallel)' object has no attribute '(?P<name>\w+)'",
+        ("`{name}` is asked of the {kind} wrapper, not of the model in it",),
+        ("{kind} wraps the model: its own attributes and methods are at `.module`",),
+        "use model.module.{name}",
     ),
     Saying(
         "module.checkpoint",
