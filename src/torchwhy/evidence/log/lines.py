@@ -171,7 +171,7 @@ def _without_marks(text: str) -> tuple[str, list[str], int | None]:
     text = _QUOTED.sub("", text)
     for _ in range(5):
         stamp = _STAMP.match(text)
-        if stamp is not None and stamp.end() < len(text) and not _is_record(text[stamp.end() :]):
+        if stamp is not None and not _is_record(text[stamp.end() :]):
             text = text[stamp.end() :]
             continue
         mark = _RANK.match(text)
