@@ -35,7 +35,7 @@ from ...reason.wording import code, dtype_name, place, tensor_text
 
 _LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
 _DTYPE_WORD = re.compile(
-    r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b"
+    r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)(?=Tensor)|(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b"
 )
 
 

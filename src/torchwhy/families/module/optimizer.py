@@ -42,7 +42,7 @@ from ...reason.wording import code, first_fitting, listed, place, plural, tensor
 
 _HERE = "torch/optim/optimizer.py"
 _SCHEDULES = "torch/optim/lr_scheduler.py"
-_SCALER = r"No inf checks were recorded|unscale_\(\) has already been called|Attempted (?:step|unscale_)|step\(\) has already been called"
+_SCALER = r"unscale_\(\) has already been called|Attempted (?:step|unscale_)|step\(\) has already been called"
 _STEPPING: dict[str, Callable[[Reading, dict[str, str]], Told | None]] = {
     "argument": stepping.without_argument,
     "restored": stepping.restored,
