@@ -29,8 +29,10 @@ golden: $(VENV)/.ready  ## write the texts of all examples anew; then read the d
 family: $(VENV)/.ready  ## make family NAME=shape.linear
 	$(BIN)/python tools/new_family.py $(NAME)
 
-docs: $(VENV)/.ready  ## the list of families and the picture of the README
+docs: $(VENV)/.ready  ## the list of families, the site of all codes (build/site) and the picture of the README
 	$(BIN)/python tools/families.py
+	$(BIN)/python tools/messages.py
+	$(BIN)/python tools/website/publish.py
 	$(BIN)/python tools/picture.py
 
 bench: $(VENV)/.ready

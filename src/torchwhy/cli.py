@@ -1,4 +1,4 @@
-"""The doors: `torchwhy run`, `fix`, `show`, `explain` and `codes`."""
+"""The doors: `torchwhy run`, `fix`, `show`, `explain`, `env` and `codes`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command in ("run", "fix"):
         return _run(options)
     try:
-        {"show": _show, "explain": _explain, "codes": _codes}[options.command](options)
+        {"show": _show, "explain": _explain, "env": _env, "codes": _codes}[options.command](options)
         sys.stdout.flush()
     except BadInput as error:
         return _refuse(error)
@@ -119,6 +119,30 @@ def _explain(options: argparse.Namespace) -> None:
         show(report, options.format, sys.stdout, options.color)
 
 
+def _env(options: argparse.Namespace) -> None:
+    """Judge the installation. Files of the working directory are looked at, and never imported: a `random.py` there breaks much."""
+    sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]
+    from .environment.gather import gather
+    from .environment.judge import judge, worst
+    from .render.environment import as_json, show_checks, show_concise
+
+    machine = gather()
+    checks = judge(machine)
+    text = as_json(checks, machine, worst(checks))
+    if options.report:
+        try:
+            with open(options.report, "w", encoding="utf-8") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise BadInput(f"can't write {options.report!r}: {error.strerror or error}") from None
+    if options.quiet:
+        return
+    if options.format == "json":
+        sys.stdout.write(text)
+    else:
+        (show_checks if options.format == "terminal" else show_concise)(checks, sys.stdout, options.color)
+
+
 def _codes(options: argparse.Namespace) -> None:
     from .catalogue import load
     from .render.pages import show_codes
@@ -161,6 +185,11 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "what", metavar="CODE | FILE | -", help="TW0102 or shape.linear; a traceback or a whole job log; - reads one from standard input"
     )
+
+    env = commands.add_parser("env", allow_abbrev=False, help="the installation judged: driver, CUDA, GPU, packages, limits")
+    _add_output(env)
+    env.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON, with the facts that were found")
+    env.add_argument("--quiet", action="store_true", help="nothing on the terminal")
 
     codes = commands.add_parser("codes", allow_abbrev=False, help="the catalogue")
     codes.add_argument("--color", choices=("auto", "always", "never"), default="auto")

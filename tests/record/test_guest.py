@@ -285,3 +285,21 @@ def test_values_are_described_without_running_user_code(recorder: Recorder) -> N
     knot.append(knot)
     recorder.describe(knot)
     torch.cat([torch.ones(1)], *[0])
+
+
+def test_a_view_written_to_in_a_loop_does_not_hang_in_backward(tmp_path: Path) -> None:
+    """While it makes a view's new `grad_fn`, torch holds a lock and sets `_backward_hooks`: what the recorder then asks must not wait for it."""
+    program = tmp_path / "train.py"
+    program.write_text("""\
+import torch
+
+weight = torch.rand(3, 3, requires_grad=True)
+states = torch.zeros(2, 4, 3)
+for k in range(3):
+    states[:, k + 1] = torch.tanh(states[:, k] @ weight)
+states.sum().backward()
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "torchwhy", "run", "--no-verify", str(program)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "modified by an inplace operation" in done.stderr and "TW0402" in done.stderr

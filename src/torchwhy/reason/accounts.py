@@ -24,7 +24,7 @@ def size_account(run: Reading, tensor: TensorFacts, dim: int, decision: Decision
         return f"{size} is {' · '.join(map(str, decision.product))}, {_verb(op)} at {place(op.span if op else None)}"
     if op is None or op.span is None:
         return ""
-    if op.name in ("cat", "concat", "concatenate", "hstack") and (parts := _parts(op, decision)):
+    if op.name in ("cat", "concat", "concatenate", "hstack") and (parts := parts_of_sum(op, decision)):
         return f"{size} is {' + '.join(map(str, parts))}, joined at {place(op.span)} by {code(run.sources.segment(op.span))}"
     verb = "given" if decision.how == "created" else "made"
     return f"{size} is {verb} at {place(op.span)} by {code(run.sources.segment(op.span))}" + _named_on_the_way(run.cause(decision, size))
@@ -76,7 +76,7 @@ def _verb(op: OpRecord | None) -> str:
     return "flattened" if op is not None and op.name.startswith(("flatten", "view", "reshape", "ravel")) else "made"
 
 
-def _parts(op: OpRecord, decision: Decision) -> tuple[int, ...]:
+def parts_of_sum(op: OpRecord, decision: Decision) -> tuple[int, ...]:
     """The sizes that were joined."""
     joined = next((tensors_in(a.value) for a in op.arguments if isinstance(a.value, Items)), ())
     dim = decision.dim if decision.dim is not None else 0

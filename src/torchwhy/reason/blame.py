@@ -128,6 +128,8 @@ def _choose_size(evidence: Evidence, op: OpRecord | None, sides: list[Side]) -> 
         comes = [derives(evidence, one.tensor, other.tensor, before), derives(evidence, other.tensor, one.tensor, before)]
         if comes.count(True) == 1 and (branch := sides[comes.index(True)]).decision.how != "given":
             return branch, "branch"
+    if len(sides) == 2 and (unlike := _unlike_its_siblings(evidence, *sides)) is not None:
+        return unlike, "odd"
     promises = [promise(evidence, s) + _is_filled(op, s) for s in sides]
     strongest = max(promises)
     first = [s for s, promise in zip(sides, promises) if promise == strongest]
@@ -137,6 +139,27 @@ def _choose_size(evidence: Evidence, op: OpRecord | None, sides: list[Side]) -> 
     if times.count(max(times)) == 1:
         return first[times.index(max(times))], "later"
     return first[0], "first"
+
+
+def _unlike_its_siblings(evidence: Evidence, one: Side, other: Side) -> Side | None:
+    """Of two sides that lines of one block made, which it made before: the side that was like the other every time but this."""
+    before = {id(s): _made_beside(evidence, s.decision) for s in (one, other)}
+    for side, partner in ((one, other), (other, one)):
+        if before[id(side)] == before[id(partner)] == {partner.value}:
+            return side
+    return None
+
+
+def _made_beside(evidence: Evidence, decision: Decision) -> set[object]:
+    """The sizes that the same line gave its other tensors or layers."""
+    if decision.how == "module" and decision.module is not None and decision.module.built and decision.setting:
+        here = decision.module
+        return {m.number(decision.setting) for m in evidence.modules if m.id != here.id and m.built[:1] == here.built[:1]}
+    op, dim = decision.op, decision.dim
+    if decision.how != "created" or op is None or op.span is None or dim is None:
+        return set()
+    same = (o for o in evidence.ops if o.name == op.name and o.span == op.span and o.index != op.index and o.outputs)
+    return {o.outputs[0].shape[dim] for o in same if o.outputs[0].shape is not None and dim < o.outputs[0].rank}
 
 
 def derives(evidence: Evidence, tensor: TensorFacts, ancestor: TensorFacts, before: int | None = None, limit: int = 2000) -> bool:
@@ -166,7 +189,14 @@ def promise(evidence: Evidence, one: Side) -> int:
         return 3
     if op is not None and (how == "created" or op.name.startswith("new_") or op.name.endswith("_like")):
         return 1 if op.name in _AS_IT_CAME or op.name in _OF_VALUES and not _is_written_out(evidence, op) else 3
-    return {"op": 2, "python": 2, "setter": 2}.get(how, 0)
+    return 3 if _is_built_in_a_module(evidence, op) else {"op": 2, "python": 2, "setter": 2}.get(how, 0)
+
+
+def _is_built_in_a_module(evidence: Evidence, op: OpRecord | None) -> bool:
+    """Whether a module's constructor made it: a table or grid that is ready before any data comes."""
+    kinds = {module.kind for module in evidence.modules}
+    calls = [span.function.split(".") for span in op.where] if op is not None else []
+    return any(parts[-1] == "__init__" and len(parts) > 1 and parts[-2] in kinds for parts in calls)
 
 
 def _is_filled(op: OpRecord | None, one: Side) -> bool:

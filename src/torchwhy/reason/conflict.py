@@ -14,6 +14,7 @@ from .batches import lost_batch, took_rows_for_time
 from .blame import Blame, Side, blame, derives, side
 from .history import first_tensor, number
 from .layers import same_padding
+from .lists import items_of
 from .misfits import otherwise
 from .partings import parted
 from .provenance import Decision, Size, decided, path
@@ -55,7 +56,12 @@ def conflict(run: Reading, operands: Sequence[tuple[str, TensorFacts, int]], to_
     if to_blame is not None and blamed.reason not in ("news", "odd"):
         blamed = Blame(sides[to_blame], tuple(s for n, s in enumerate(sides) if n != to_blame), "written")
     cause = cause_of(run, blamed)
-    notes = [*_news(run, blamed), *(told(run, one) for one in (blamed.side, *blamed.others))]
+    listed = items_of(run.sources, blamed.side.decision.op, blamed.side.decision.dim or 0)
+    notes = [
+        *_news(run, blamed),
+        *([listed.note] if listed is not None else []),
+        *(told(run, one) for one in (blamed.side, *blamed.others)),
+    ]
     what = Size(operands[sides.index(blamed.side)][2] % max(1, blamed.side.tensor.rank))
     return Conflict(blamed, cause, because(blamed.side, cause), run.trail(blamed.side.tensor, what), tuple(dict.fromkeys(notes)))
 
@@ -105,6 +111,8 @@ def cause_of(run: Reading, blamed: Blame) -> Cause:
     its arguments are right elsewhere.
     """
     decision = blamed.side.decision
+    if (listed := items_of(run.sources, decision.op, decision.dim or 0)) is not None:
+        return Cause(listed.span)
     if blamed.reason == "news" and (earlier := run.earlier_input(blamed.side.tensor)) is not None:
         return parted(run, blamed.side.tensor, earlier) or run.cause(decision, blamed.side.value)
     if blamed.reason == "branch" and decision.how == "module" and decision.module is not None and decision.module.built:
@@ -184,6 +192,11 @@ class BatchChange:
     before: TensorFacts
     after: TensorFacts
     layer: ModuleFacts | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the rows stayed as that op left them."""
+        return self.layer is not None or (self.after.shape or ())[:1] == (self.tensor.shape or ())[:1]
 
     @property
     def span(self) -> Span | None:

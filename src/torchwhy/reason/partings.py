@@ -10,10 +10,13 @@ from ..model import OpRecord, Span, TensorFacts
 from .following import follow_data
 from .history import History
 from .places import Place
+from .provenance import Size
 from .reading import Cause, Reading
 from .sizes import size_expression
 from .source import FUNCTIONS, Sources
 from .walk import Walk
+
+_CONVERSIONS = ("from_numpy", "tensor", "as_tensor", "asarray", "Tensor", "FloatTensor", "LongTensor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ def parting(history: History, tensor: TensorFacts, earlier: TensorFacts, before:
     then_before: int | None = None
     for _ in range(300):
         now, then = history.producer(tensor, before), history.producer(earlier, then_before)
-        if now is None or then is None or now.name != then.name or now.span != then.span:
+        fetched = now is not None and then is not None and now.phase == then.phase == "data" and now.span is not None
+        if now is None or then is None or now.name != then.name or now.span != then.span and not fetched:
             return Parting(tensor, dim, now, then, earlier)
         pairs = zip(now.inputs, then.inputs)
         pair = next(((a, b) for a, b in pairs if a.shape != b.shape and a.id not in history.owner_of), None)
@@ -63,7 +67,19 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         return run.sample() or cause if by_loader else _yielded(run, cause) or cause if cause is not None else None
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
+    if then is not None and then.span == now.span and (replaced := _other_weights(run, now, then)) is not None:
+        return replaced
     here, there = _inside(run, now.where), _inside(run, then.where) if then is not None else ()
+    decision = run.decided(found.tensor, Size(found.dim) if found.dim is not None else "rank")
+    if then is not None and then.span != now.span and decision.op is now and now.name not in _CONVERSIONS and now.inputs:
+        return Cause(now.span)  # other code made it so
+    written = None
+    if found.dim is not None and found.tensor.shape is not None:
+        size = found.tensor.shape[found.dim]
+        expression = size_expression(run.sources, now, found.dim, found.tensor.rank)
+        written = _to_the_end(run.expression_origins(expression.span, now.where, size), size) if expression is not None else None
+        if written is not None and written.origins and written.origins[-1].form == "literal":
+            return written
     if then is not None and not _alike(here, there):
         shared = 0
         while shared < min(len(here), len(there)) and _alike(here[-1 - shared :], there[-1 - shared :]):
@@ -72,13 +88,17 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         outer = next((span for span in reversed(different) if _passes_something(run.sources, span)), None)
         if outer is not None:
             return Cause(outer)
-    if found.dim is not None and found.tensor.shape is not None:
-        written = size_expression(run.sources, now, found.dim, found.tensor.rank)
-        if written is not None:
-            return _to_the_end(
-                run.expression_origins(written.span, now.where, found.tensor.shape[found.dim]), found.tensor.shape[found.dim]
-            )
-    return data_origin(run, now)
+    return written or data_origin(run, now)
+
+
+def _other_weights(run: Reading, now: OpRecord, then: OpRecord) -> Cause | None:
+    """For the same line on data of the same shape: where a parameter of another size was put in the place of the layer's own."""
+    owned = run.history.owner_of
+    for one, other in zip(now.inputs, then.inputs):
+        if one.shape != other.shape:
+            made = run.history.producer(one, now.index) if one.id in owned else None
+            return Cause(made.span) if made is not None and made.span is not None else None
+    return None
 
 
 def _yielded(run: Reading, cause: Cause) -> Cause | None:

@@ -26,6 +26,7 @@ from ..model import (
 from .calls import expression_of, forward_operands
 from .history import History, history_of
 from .layers import base_kind, constructor_order
+from .lists import helper_call, items_of
 from .operands import expressions
 from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path
@@ -225,7 +226,12 @@ class Reading:
                 and (written := size_expression(self.sources, decision.op, decision.dim, decision.tensor.rank)) is not None
             ):
                 chain = deciding(self.sources, origins(self.sources, written.span, decision.op.where, value), value)
+                reckoned = not chain or chain[-1].form == "expression"
+                if reckoned and (asked := helper_call(self.sources, self.failure, decision.op.where)) is not None:
+                    return Cause(asked)
                 return Cause(chain[-1].span, chain) if chain else Cause(written.span)
+            if (listed := items_of(self.sources, decision.op, decision.dim or 0)) is not None:
+                return Cause(listed.span)
             if decision.setting and (found := self.argument_origins(decision.op.where, decision.setting, value=value)):
                 return found
             if decision.how == "op" and decision.module is not None and decision.module.defined is None and decision.module.built:

@@ -67,6 +67,19 @@ def divisor(run: Reading, cause: Cause) -> tuple[Cause, tuple[int, int] | None]:
     return cause, None
 
 
+def uneven(run: Reading, op: OpRecord, found: Sequence[Element]) -> tuple[int, int, Cause] | None:
+    """A dimension of the viewed tensor that is dealt out to groups, asked of the tensor (`c // groups`), and that they do not divide."""
+    shape = op.inputs[0].shape or ()
+    for one in found:
+        if one.quotient is not None or one.expression is None or "//" not in one.expression.text:
+            continue
+        for dim, size in list(enumerate(shape))[1:]:  # the batch may have any size
+            by = next((e.size for e in found if e is not one and e.size > 1 and size // e.size == one.size and size % e.size), None)
+            if by is not None and (cause := data_cause(run, op, dim)) is not None:
+                return size, by, cause
+    return None
+
+
 def doubtful(source: Sequence[int], shape: Sequence[int], found: Sequence[Element]) -> Element | None:
     """The one size that can't be right: with that of the viewed tensor (of shape `source`) at its place all would fit, or it alone came
     from the program's text, or the others give it another value."""

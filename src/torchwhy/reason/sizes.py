@@ -78,8 +78,8 @@ def _name_of(call: ast.Call) -> str:
 
 
 def _plain_number(op: OpRecord, call: ast.Call) -> ast.AST | None:
-    """`n` in `arange(n)` and `eye(n)`; the classes in `one_hot(x, n)`; nothing where `arange` has a start or a step."""
-    wanted = 1 if op.name == "one_hot" and isinstance(call.func, ast.Attribute) else 0
+    """`n` in `arange(n)` and `eye(n)`; the classes in `one_hot(x, n)`, the steps of a `linspace`; nothing where `arange` has a start or a step."""
+    wanted = 2 if op.name == "linspace" else 1 if op.name == "one_hot" and isinstance(call.func, ast.Attribute) else 0
     plain = [a for a in call.args if not isinstance(a, ast.Starred)]
     return plain[wanted] if len(plain) == wanted + 1 else None
 

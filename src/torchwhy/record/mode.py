@@ -39,6 +39,8 @@ _QUESTIONS: frozenset[Any] = frozenset(
         "is_complex is_signed is_inference is_conj is_neg get_device untyped_storage __len__ __hash__ is_pinned is_shared "
         "_is_view register_hook register_post_accumulate_grad_hook __dir__ is_same_size __reduce_ex__"
     )
+    # torch sets it while it holds the lock of a view's graph: nothing may be asked of that tensor then
+    | {torch.Tensor._backward_hooks.__set__}
     | {torch.is_floating_point, torch.is_complex, torch.is_tensor, torch.numel, torch.is_grad_enabled, torch.get_default_dtype}
 )
 # Passed on unrecorded, but they may warn, so they are called in the user's name.

@@ -163,8 +163,7 @@ class _Proof:
 
     def _moves(self, more: Sequence[_Proven]) -> list[int]:
         """The number that the first fix changes, and what to."""
-        edits = more[0].candidate.fix.edits if more else ()
-        texts = [text for edit in edits for text in (Sources(self.report.evidence).segment(edit.span), edit.text)]
+        texts = [text for edit in more[0].candidate.fix.edits for text in (Sources(self.report.evidence).segment(edit.span), edit.text)]
         return [int(text) for text in texts] if all(text.isdigit() for text in texts) else []
 
     def _shown(self, proven: _Proven, said: str) -> Fix:
@@ -172,11 +171,13 @@ class _Proof:
 
     def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven], held: bool) -> Diagnosis:
         """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
-        at = place_of(more[0].candidate.fix.edits) if more else diagnosis.cause.span
+        if not isinstance(more[0] if more else None, (_Turned, _Numbered)):
+            return diagnosis
+        at = place_of(more[0].candidate.fix.edits)
         on_the_way = {(op.span.file, op.span.line) for op in steps(self.report.evidence, self.failure) if op.span is not None}
         moves, told = self._moves(more), sizes_of(self.failure.message)
         built = diagnosis.family in _BUILT and bool(moves) and moves[0] in told and (moves[1] in told or abs(moves[1] - moves[0]) == 1)
-        if not more or not (isinstance(more[0], _Turned) or isinstance(more[0], _Numbered) and (built or (at.file, at.line) in on_the_way)):
+        if isinstance(more[0], _Numbered) and not built and (at.file, at.line) not in on_the_way:
             return diagnosis
         if (at.file, at.line) == (diagnosis.cause.span.file, diagnosis.cause.span.line):
             return diagnosis

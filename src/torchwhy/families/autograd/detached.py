@@ -14,6 +14,9 @@ loss was cut on the way.
 Fix: make the leaf last (`(torch.randn(3) * 0.1).requires_grad_()`), ask a result to keep its gradient with `retain_grad()`, update in
 place under `torch.no_grad()`, and use gradients between `backward()` and `zero_grad()`.
 
+Messages: `unsupported operand type(s) for *: 'float' and 'NoneType'`; `'NoneType' object has no attribute 'norm'`; `No inf checks were recorded
+for this optimizer.`
+
 Not to be confused with: `autograd.no-grad-fn`, where backward itself fails; `autograd.unused`, where `autograd.grad` says so.
 """
 

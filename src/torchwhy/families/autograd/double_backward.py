@@ -15,6 +15,10 @@ Fix: cut a state off with `detach()` when the step is over; compute what depends
 `backward()` once, or keep the graph for the second call with `retain_graph=True` (never to hide one of the first two: after an optimizer
 step the old graph is out of date, and with a kept state each step is slower than the last).
 
+Messages: `Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed).`;
+`trying to differentiate twice a function that was marked with @once_differentiable`; before torch 1.9: `the saved intermediate results
+have already been freed`.
+
 Not to be confused with: `autograd.inplace-saved`, where the graph is still there but a tensor it saved was overwritten.
 """
 
@@ -220,7 +224,7 @@ def _words(run: Reading, found: Reuse, name: str, earlier: str) -> tuple[str, st
     headline = fitting(
         f"two backward runs share {name}, and the first freed its graph", "two backward runs share a graph, and the first freed it"
     )
-    both = f"{earlier} and the one at {place(run.raised)} both go through {name}, computed once in the forward pass that they share"
+    both = f"{earlier} and the one at {place(run.raised)} both go through {name}, computed once in their shared forward pass"
     return headline, freed, (both, came, f"{steps} changed parameters between them" if steps else "")
 
 

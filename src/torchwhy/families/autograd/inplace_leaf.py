@@ -14,6 +14,9 @@ Fix: an update or an initialisation is no part of what is differentiated: put it
 part of the computation, compute it into a new tensor: `y = x + 1`. (`x = x + 1` also ends the error, but then `x` is no leaf any more and
 `x.grad` stays None.)
 
+Messages: `a leaf Variable that requires grad is being used in an in-place operation.`; `a view of a leaf Variable that requires grad is being used in an in-place
+operation.`; `leaf variable has been moved into the graph interior`.
+
 Not to be confused with: `autograd.inplace-saved`, a write to a result that backward needs.
 """
 

@@ -14,6 +14,9 @@ one it kept. An in-place write to a tensor that nothing keeps is allowed.
 Fix: write to a new tensor (`x = x + y`), leave `inplace=True` out, write into a `clone()`; or change parameters only after the backward
 that needs their old values, and compute a second loss from the new ones.
 
+Messages: `one of the variables needed for gradient computation has been modified by an inplace operation: [torch.FloatTensor [4, 8]], which is
+output 0 of ReluBackward0, is at version 1; expected version 0 instead.`
+
 Not to be confused with: `autograd.inplace-leaf` and `autograd.inplace-view`, which are raised at the write itself.
 """
 

@@ -15,6 +15,10 @@ is written.
 Fix: compute a new tensor instead of writing (`x = x - y`), write into a `clone()`, take the view by an index (`x[i]`), or take and write
 it in the same mode.
 
+Messages: `Output 0 of UnbindBackward0 is a view and is being modified inplace. This view is the output of a function that returns multiple
+views.`; `A view was created in no_grad mode and is being modified inplace with grad mode enabled.`; `unsupported operation: more than one
+element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation.`
+
 Not to be confused with: `autograd.inplace-leaf`, a view of a leaf that requires grad.
 """
 

@@ -14,6 +14,9 @@ parameters behind it are frozen.
 Fix: keep tensors as tensors up to the loss (`torch.stack(losses)`), let the forward pass run with gradients on, freeze only what is not
 trained. `loss.requires_grad_()` ends the error and trains nothing: the link is still lost.
 
+Messages: `element 0 of tensors does not require grad and does not have a grad_fn`; `One of the differentiated Tensors does not require grad`;
+`cannot register a hook on a tensor that doesn't require gradient`; `can't retain_grad on Tensor that has requires_grad=False`.
+
 Not to be confused with: `autograd.nondifferentiable`, where an operation such as `argmax` has no gradient to give; `autograd.detached`, a
 `.grad` that is None.
 """

@@ -13,6 +13,9 @@ one but PyTorch does not implement it, mostly for second derivatives (a gradient
 Fix: put a smooth operation in its place in the loss (`softmax` for `argmax`, `sigmoid` for a threshold, a sample's `log_prob`) and keep
 the choice for metrics; for a missing derivative, write the same in operations that have one.
 
+Messages: `element 0 of tensors does not require grad and does not have a grad_fn`; `derivative for aten::bucketize is not implemented`;
+`the derivative for 'histc' is not implemented.`
+
 Not to be confused with: `autograd.no-grad-fn`, a graph that was cut by `detach()`, a Python number or `no_grad`.
 """
 
@@ -27,7 +30,7 @@ from ...reason.backward import roots
 from ...reason.cuts import Cut, cut
 from ...reason.graph import maker, operands_of
 from ...reason.reading import Reading, reading
-from ...reason.wording import code, fitting, place, tensor_text
+from ...reason.wording import code, first_fitting, fitting, place, tensor_text
 
 _SMOOTH = {
     **dict.fromkeys(("argmax", "topk", "sort", "argsort", "max"), "softmax"),
@@ -102,7 +105,11 @@ class Nondifferentiable(Family):
             f"PyTorch has no derivative for {code(missing)}"
             + (", the backward of it, so a gradient penalty can't go through it" if twice else ""),
         )
-        headline = f"{shown} is asked for {second}, which PyTorch does not implement"
+        headline = first_fitting(
+            f"{shown} is asked for {second}, which PyTorch does not implement",
+            f"{shown} has no {'second ' if twice else ''}derivative",
+            f"an op has no {'second ' if twice else ''}derivative",
+        )
         fix = Fix(f"write {shown} in operations that can be differentiated{' twice' if twice else ''}" + _formula(plain))
         trail = (
             *(

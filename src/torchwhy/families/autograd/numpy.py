@@ -13,6 +13,9 @@ Fix: for a number to log or plot, take it when it is made: `losses.append(loss.i
 evaluation, run the model under `torch.no_grad()`. On the way to a loss neither is right: `detach()` ends the error and cuts the graph, so
 that no gradient reaches what came before; there the computation must stay in torch.
 
+Messages: `Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.`; before torch 1.0: `Can't call numpy() on
+Variable that requires grad.`
+
 Not to be confused with: `device.numpy`, a tensor on a GPU.
 """
 

@@ -11,8 +11,8 @@ is `scatter` or `gather`. After it every CUDA call of the process fails.
 Fix: run the same step on the CPU, which names the line and the value, or with `CUDA_LAUNCH_BLOCKING=1`, which makes the traceback true. Then compare `labels.min()` and `labels.max()`
 with the number of classes, `ids.max()` with `num_embeddings`; map an ignore label such as 255 or -1 away, or give the loss `ignore_index`.
 
-Messages: `CUDA error: device-side assert triggered`; `Assertion `t >= 0 && t < n_classes` failed`; `Assertion `srcIndex < srcSelectDimSize` failed`;
-`Assertion `-sizes[i] <= index && index < sizes[i] && "index out of bounds"` failed`; older: `cuda runtime error (59)`, `cuda runtime error (710)`.
+Messages: `CUDA error: device-side assert triggered`; ``Assertion `t >= 0 && t < n_classes` failed``; ``Assertion `srcIndex < srcSelectDimSize` failed``;
+``Assertion `-sizes[i] <= index && index < sizes[i] && "index out of bounds"` failed``; older: `cuda runtime error (59)`, `cuda runtime error (710)`.
 
 Not to be confused with: `cuda.launch` (an illegal access is a kernel's own fault or memory that is gone), `shape.embedding-range` and `shape.index-range` (the same on the CPU).
 """

@@ -8,7 +8,7 @@ Why: a CUDA build brings its own runtime, and that needs a driver at least as ne
 updated without a restart no longer fits the module in the kernel. A GPU in exclusive mode, or one that another user holds, is busy.
 
 Fix: look at `nvidia-smi` (the driver's CUDA version, top right) and `torch.version.cuda`; update the driver, or install the build for an older CUDA; restart after an update; give the container
-the GPUs (`docker run --gpus all`, nvidia-container-toolkit); check `CUDA_VISIBLE_DEVICES`.
+the GPUs (`docker run --gpus all`, nvidia-container-toolkit); check `CUDA_VISIBLE_DEVICES`. `torchwhy env` compares all of these.
 
 Messages: `The NVIDIA driver on your system is too old (found version 11040)`; `CUDA driver version is insufficient for CUDA runtime version`; `Found no NVIDIA driver on your system`;
 `Unexpected error from cudaGetDeviceCount()`; `CUDA unknown error - this may be due to an incorrectly set up environment`; `forward compatibility was attempted on non supported HW`;

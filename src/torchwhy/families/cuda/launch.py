@@ -8,7 +8,7 @@ Why: a build of PyTorch holds compiled kernels for certain GPUs only (`torch.cud
 *misaligned address* mean that a kernel, often of an extension, read where nothing is; it is reported late, at any later call. *Invalid configuration argument* means a grid of zero or too many
 blocks: an empty tensor, or one with more than 2^31 elements.
 
-Fix: for a missing kernel image install the build for the GPU (old cards: an older CUDA such as `cu118` or `cu126`; new ones: the newest), or build from source with `TORCH_CUDA_ARCH_LIST`.
+Fix: for a missing kernel image install the build for the GPU (old cards: an older CUDA such as `cu118` or `cu126`; new ones: the newest), or build from source with `TORCH_CUDA_ARCH_LIST`; `torchwhy env` compares the two.
 For a dead kernel find the true line with `CUDA_LAUNCH_BLOCKING=1` or `compute-sanitizer`, then look at sizes, indices and the versions of extensions.
 
 Messages: `CUDA error: no kernel image is available for execution on the device`; `CUDA error: an illegal memory access was encountered`; `CUDA error: misaligned address`;

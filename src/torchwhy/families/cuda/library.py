@@ -9,7 +9,7 @@ range. A library that can't be opened, or an undefined symbol, means that two pa
 library found first by `LD_LIBRARY_PATH`.
 
 Fix: for a status, look at free memory first, then run on the CPU or with `CUDA_LAUNCH_BLOCKING=1` to see an earlier error. For loading, install builds that match (`pip list | grep -i -E "nvidia|torch"`),
-and leave `LD_LIBRARY_PATH` empty, or let it name the one CUDA that the package was built for.
+and leave `LD_LIBRARY_PATH` empty, or let it name the one CUDA that the package was built for. `torchwhy env` lists what does not go together.
 
 Messages: `CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling cublasCreate(handle)`; `cuDNN error: CUDNN_STATUS_EXECUTION_FAILED`; `Unable to find an engine to execute this computation`;
 `libcudnn.so.9: cannot open shared object file`; `undefined symbol: _ZN3c10…`; `NCCL error … unhandled system error`; `CUDA Setup failed despite GPU being available` (bitsandbytes);

@@ -10,7 +10,7 @@ Why: a wheel built for the CPU has no CUDA code at all, and a CUDA build finds n
 `CUDA_VISIBLE_DEVICES`. A device name written into the program fails on every such machine.
 
 Fix: choose the device once, by what is there: `device = torch.device("cuda" if torch.cuda.is_available() else "cpu")`, and use it everywhere; or install
-the build that fits the machine.
+the build that fits the machine. `torchwhy env` tells which build is installed, and what the machine has.
 
 Messages: `Torch not compiled with CUDA enabled`; `Found no NVIDIA driver on your system`; `No CUDA GPUs are available`; `PyTorch is not linked with support
 for mps devices`; `invalid device ordinal`; older: `Cannot initialize CUDA without ATen_cuda library`.
@@ -28,7 +28,7 @@ from ...reason import edits
 from ...reason.origins import Origin, origins
 from ...reason.reading import Cause, Reading, reading
 from ...reason.source import Expression
-from ...reason.wording import code, place
+from ...reason.wording import code, first_fitting, place
 
 _GPU = re.compile(r"\b(cuda|mps|xpu|hip|gpu)\b")
 
@@ -87,7 +87,9 @@ class NoCuda(Family):
             notes.append(f"it was used at {place(run.raised)}: {code(run.frame.code if run.frame else '')}")
         return run.diagnosis(
             self,
-            f"{code(what)} asks for `{device}`, which is not available here",
+            first_fitting(
+                f"{code(what)} asks for `{device}`, which is not available here", f"`{device}` is asked for, which is not available here"
+            ),
             cause,
             f"{device} is asked for here",
             notes=notes,

@@ -13,7 +13,7 @@ of uint8, a mask from a comparison, a `.half()` for a GPU that isn't there.
 Fix: convert the tensor to a dtype the op has (`.float()` before `mean`), or use the op that is meant for it (`~mask` instead of `1 - mask`).
 
 Messages: `"softmax_lastdim_kernel_impl" not implemented for 'Long'`; `mean(): could not infer output dtype. Input dtype must be either a floating point or
-complex dtype. Got: Long`; `Subtraction, the `-` operator, with a bool tensor is not supported`; `linalg.inv: Expected a floating point or complex tensor as
+complex dtype. Got: Long`; ``Subtraction, the `-` operator, with a bool tensor is not supported``; `linalg.inv: Expected a floating point or complex tensor as
 input. Got Long`; older: `"addmm_impl_cpu_" not implemented for 'Half'`, `mean is not implemented for type torch.LongTensor`.
 
 Not to be confused with: `dtype.mismatch` (two dtypes meet), `dtype.loss-target`, `dtype.index`.
@@ -36,7 +36,9 @@ class UnsupportedOp(Family):
     title = "an op has no kernel for the dtype it gets"
     triggers = (
         Trigger(r"\"(?P<kernel>\w+)\" not implemented for '(?P<got>[\w:]+)'"),
-        Trigger(r"(?P<kernel>[\w.]+)(?:\(\))?: .*(?:[Ff]loating point|infer output dtype).*[Gg]ot:? (?P<got>\w+)"),
+        Trigger(
+            r"(?<![\w.])(?P<kernel>[\w.]{1,60})(?:\(\))?: [^\n]{0,200}?(?:[Ff]loating point|infer output dtype)[^\n]{0,200}[Gg]ot:? (?P<got>\w+)"
+        ),
         Trigger(r"(?P<kernel>\w+) (?:and var )?only supports? (?:floating.point|floating point and complex) dtypes"),
         Trigger(r"(?P<kernel>Subtraction|Negation), the `-` operator, (?:with|on) (?:a|two) bool tensors? is not supported"),
         Trigger(r"Boolean inputs not supported for (?P<kernel>\w+)|only implemented on integer and Boolean-type"),

@@ -33,7 +33,7 @@ from ...reason.edits import Edits, replace_text, set_keyword
 from ...reason.members import member, shown, state_of
 from ...reason.origins import settable
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.saved import Loading, Misfit, loading, prefix
+from ...reason.saved import Loading, Misfit, loading, prefix, registered_late
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
 _WRAPPERS = {"module.": "`nn.DataParallel` or `DistributedDataParallel`", "_orig_mod.": "`torch.compile`", "_fsdp_wrapped_module.": "FSDP"}
@@ -193,6 +193,12 @@ class StateDict(Family):
             notes.append(
                 "they are the running statistics of normalization layers: the saved model had `track_running_stats=False`, or another norm"
             )
+        late = registered_late(run.sources, extra[0].rpartition(".")[2]) if extra and not lost else None
+        if late is not None:
+            cause = late
+            notes.append(
+                f"{code(extra[0].rpartition('.')[2])} is registered at {place(late)}, outside of `__init__`: a fresh model does not have it before that has run"
+            )
         loose = set_keyword(run.sources, run.raised, "strict", "False")
         skip = Fix(
             "load what fits: `strict=False`",
@@ -206,7 +212,7 @@ class StateDict(Family):
             self,
             first_fitting(told, f"{plural(len(lost), 'key')} missing in the checkpoint, {len(extra)} unexpected"),
             cause,
-            "not in the checkpoint" if layer is not None else "the model is built here",
+            "registered only when this runs" if late else "not in the checkpoint" if layer is not None else "the model is built here",
             trail=[Label(run.raised, "raised here")],
             notes=notes,
             fixes=[*rename, same, skip],

@@ -31,6 +31,7 @@ from ...model import Confidence, Diagnosis, Edit, Evidence, Fix, ModuleFacts, Op
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account
 from ...reason.conflict import conflict
+from ...reason.masks import grown_since, wrong_mask
 from ...reason.misfits import Misfit, explain
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import axes, batch_first, turn_batch_first
@@ -58,7 +59,7 @@ class Attention(Family):
         Trigger(r"passed-in embed_dim (?P<wants>\d+) didn't match last dim of query (?P<gets>\d+)"),
         Trigger(r"the feature number of src and tgt must be equal to d_model|the batch number of src and tgt must be equal"),
         Trigger(
-            r"attn_mask is torch\.Size|key_padd(?:ing|ed)_mask|attn_mask.*but found|mask shape should be|key's sequence and batch dims"
+            r"attn_mask is torch\.Size|shape of the 3D attn_mask|key_padd(?:ing|ed)_mask|attn_mask.*but found|mask shape should be|key's sequence and batch dims"
         ),
         Trigger(
             r"key shape .* does not match value shape|[Ff]or (?:un)?batched \(\d-D\) `query`|query should be unbatched 2D or batched 3D"
@@ -294,61 +295,41 @@ class Attention(Family):
         notes: list[str],
     ) -> Diagnosis | None:
         assert query.shape and key.shape
-        length, keys = (query.shape[time], key.shape[time]) if layer is not None else (query.shape[-2], key.shape[-2])
-        for name in ("key_padding_mask", "attn_mask"):
-            operand, mask = parts.get(name, (None, None))
-            if operand is None or mask is None or not mask.shape:
-                continue
-            wanted = (length, keys) if name == "attn_mask" else (query.shape[batch], keys) if query.rank == 3 else (keys,)
-            has = mask.shape[-len(wanted) :]
-            wrong = next(
-                (
-                    d
-                    for d in range(-1, -len(wanted) - 1, -1)
-                    if len(has) >= -d and has[d] != wanted[d] and (layer is not None or has[d] != 1)
-                ),
-                None,
+        given = {name: parts[name] for name in ("key_padding_mask", "attn_mask") if name in parts}
+        found = wrong_mask(layer, given, query, key, time, batch)
+        if found is None:
+            return None
+        operand, mask = parts[found.name]
+        word = operand.expression or run.written(mask) or found.name
+        headline = f"the {found.name} is {shape_text(mask.shape)} where {shape_text(found.wanted)} is taken"
+        each = "each query and key" if found.name == "attn_mask" else "each sample and key"
+        notes = [*notes, f"{code(word)} says for {each} whether it counts"]
+        if found.flipped and layer is not None:
+            return self._batch_axis(run, layer, headline, query, notes)
+        if found.heads and operand.span is not None:
+            notes.append(f"a mask of 3 dimensions has one page for each head of each sample: batch * num_heads = {found.wanted[0]}")
+            repeated = edits.append_method(run.sources, operand.span, f".repeat_interleave({found.heads}, dim=0)")
+            fix = Fix(f"give each of the {found.heads} heads its page of {code(word)}", repeated)
+            return run.diagnosis(self, headline, operand.span, f"is {shape_text(mask.shape)}", notes=[*notes, f"in {who}"], fixes=[fix])
+        against = time if layer is not None else query.rank - 2
+        meets = against if found.name == "attn_mask" or found.dim else batch
+        clash = conflict(run, [(word, mask, found.dim), (parts["query"][0].expression or "query", query, meets)])
+        notes.append(size_account(run, query, against))
+        made = self._made(run, mask, found.dim) if clash.blame.reason not in ("news", "odd") or clash.side.tensor.id != mask.id else None
+        if (grown := grown_since(run, query, against, mask, found.dim)) is not None:
+            notes.append(f"{code(word)} was made at {place(grown)}, for what the rows are without the joined part")
+            clash = replace(
+                clash, cause=Cause(grown), because=f"{(mask.shape or ())[found.dim]}, without what is joined to the queries"[:60]
             )
-            if wrong is None and (
-                layer is None
-                or mask.rank == len(wanted)
-                or name == "attn_mask"
-                and mask.rank == 3
-                and self._heads_of(layer, query, batch) == mask.shape[0]
-            ):
-                continue
-            word = operand.expression or run.written(mask) or name
-            headline = f"the {name} is {shape_text(mask.shape)} where {shape_text(wanted)} is taken"
-            notes.append(
-                f"{code(word)} says for {'each query and key' if name == 'attn_mask' else 'each sample and key'} whether it counts"
-            )
-            swapped = layer is not None and query.rank == 3 and not batch_first(layer)
-            flipped = (keys, query.shape[batch]) if name == "key_padding_mask" else (query.shape[batch], query.shape[batch])
-            if swapped and layer is not None and tuple(has) == flipped and query.shape[batch] != length:
-                return self._batch_axis(run, layer, headline, query, notes)
-            dim = (wrong or -1) % mask.rank
-            against = time if layer is not None else query.rank - 2
-            found = conflict(
-                run,
-                [
-                    (word, mask, dim),
-                    (parts["query"][0].expression or "query", query, against if name == "attn_mask" else batch if dim == 0 else against),
-                ],
-            )
-            notes.append(size_account(run, query, against))
-            made = self._made(run, mask, dim) if found.blame.reason not in ("news", "odd") or found.side.tensor.id != mask.id else None
-            if made is not None:
-                notes.append(f"{code(word)} is made for {has[dim]} at {place(made.span)}: {code(run.sources.segment(made.span))}")
-                because = f"{has[dim]}, where {(query.shape or ())[against]} queries come"
-                found = replace(found, cause=made, because=because if len(because) <= 60 else "the mask's size")
-            fix = Fix(f"make {code(word)} for {length} queries and {keys} keys", applicability="display-only")
-            return run.diagnosis(
-                self, headline, found.cause, found.because, trail=found.trail, notes=[*notes, *found.notes, f"in {who}"], fixes=[fix]
-            )
-        return None
-
-    def _heads_of(self, layer: ModuleFacts, query: TensorFacts, batch: int) -> int:
-        return (layer.number("num_heads") or 1) * (query.shape or (1, 1))[batch]
+        elif made is not None:
+            size = (mask.shape or ())[found.dim]
+            notes.append(f"{code(word)} is made for {size} at {place(made.span)}: {code(run.sources.segment(made.span))}")
+            because = f"{size}, where {(query.shape or ())[against]} queries come"
+            clash = replace(clash, cause=made, because=because if len(because) <= 60 else "the mask's size")
+        fix = Fix(f"make {code(word)} {shape_text(found.wanted)}", applicability="display-only")
+        return run.diagnosis(
+            self, headline, clash.cause, clash.because, trail=clash.trail, notes=[*notes, *clash.notes, f"in {who}"], fixes=[fix]
+        )
 
     examples = (
         Example(

@@ -26,7 +26,8 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Diagnosis, Evidence, Fix, TensorFacts, tensors_in
 from ...reason import edits
-from ...reason.accounts import tensor_account
+from ...reason.accounts import size_account, tensor_account
+from ...reason.batches import Remainder, remainder_of
 from ...reason.broadcasting import REDUCTIONS
 from ...reason.conflict import BatchChange, batch_change, batch_change_told, conflict
 from ...reason.provenance import Size
@@ -64,7 +65,12 @@ class BatchMismatch(Family):
         notes = [tensor_account(run, x, left), tensor_account(run, y, right)]
         if x.rank == 2 and y.rank > 1 and not y.is_floating and y.numel == m:
             return self._not_flattened(run, headline, y, right, m, notes)
-        changes = [c for c in (batch_change(run, left, x, n), batch_change(run, right, y, m)) if c is not None and c.span is not None]
+        last = remainder_of(evidence, m, n)
+        if last is not None and {m, n} == {last.rows, last.size}:
+            return self._last(run, headline, last, (left, x) if m == last.size else (right, y), notes)
+        changes = [
+            c for c in (batch_change(run, left, x, n), batch_change(run, right, y, m)) if c is not None and c.span is not None and c.is_last
+        ]
         if changes and (not is_broadcast or run.op is not None and run.op.name in _LOSSES):
             return self._changed(run, headline, max(changes, key=lambda c: (c.layer is not None, c.op.index)), notes)
         if is_broadcast:
@@ -72,6 +78,23 @@ class BatchMismatch(Family):
         found = conflict(run, [(left, x, 0), (right, y, 0)])
         fixes = [Fix(f"give {code(left)} and {code(right)} the same rows, {m} or {n}")]
         return run.diagnosis(self, headline, found.cause, found.because, trail=found.trail, notes=found.notes, fixes=fixes)
+
+    def _last(self, run: Reading, headline: str, last: Remainder, full: Named, notes: list[str]) -> Diagnosis:
+        """The smaller last batch meets what was made, or cut, for a full one."""
+        name, tensor = full
+        decision, built = run.decided(tensor, Size(0)), last.loader.built[0] if last.loader.built else None
+        cause = decision.op.span if decision.op is not None and decision.op.span is not None else built
+        notes = [
+            f"the last batch has {last.rows} of {last.size} samples, {last.length} in all: the loader keeps it (no drop_last)",
+            f"{code(name)} still has {last.size} rows: {size_account(run, tensor, 0, decision)}",
+            *notes,
+        ]
+        fixes = [Fix(f"take the number of rows of {code(name)} from the batch that came, as `len(x)`")]
+        if built is not None:
+            made = edits.set_keyword(run.sources, built, "drop_last", "True")
+            fixes.append(Fix("leave the smaller last batch out: drop_last=True", made, changes=f"{last.rows} samples of an epoch not used"))
+        trail = run.trail(tensor, Size(0))
+        return run.diagnosis(self, headline, cause, f"{last.size} rows, as of a full batch", trail=trail, notes=notes, fixes=fixes)
 
     def _not_flattened(self, run: Reading, headline: str, y: TensorFacts, name: str, rows: int, notes: list[str]) -> Diagnosis:
         """One label for each row of the predictions, but still in the shape of the batch."""

@@ -32,6 +32,8 @@ from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import RNNS, base_kind
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
+from ...reason.ranges import maker as values_maker
+from ...reason.ranges import maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import (
     asked_for,
@@ -48,7 +50,7 @@ from ...reason.sequences import (
     written_size,
 )
 from ...reason.texts import built_in_text, called_in_line, rebuilt
-from ...reason.wording import code, shape_text
+from ...reason.wording import code, place, shape_text
 
 
 class Rnn(Family):
@@ -67,12 +69,15 @@ class Rnn(Family):
         Trigger(r"index 1 is out of bounds for dimension 0 with size 1", types=("IndexError",), raised_in="nn/modules/rnn.py"),
         Trigger(r"mat1 and mat2 shapes cannot be multiplied"),
         Trigger(r"Expected `len\(lengths\)` to be equal to batch_size, but got (?P<lengths>\d+) \(batch_size=(?P<rows>\d+)\)"),
+        Trigger(r"Length of all samples has to be greater than (?P<least>0), but found an element in 'lengths'"),
     )
     rank = 2
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         told = match.groupdict()
+        if told.get("least"):
+            return self._empty(run)
         if told.get("lengths"):
             return self._lengths(run, int(told["lengths"]), int(told["rows"]))
         layer = run.layer
@@ -320,6 +325,24 @@ class Rnn(Family):
         return run.diagnosis(
             self, headline, run.raised, f"batch_first is {not first}", notes=notes, fixes=[Fix(f"pass batch_first={first}", edit)]
         )
+
+    def _empty(self, run: Reading) -> Diagnosis:
+        """`pack_padded_sequence` with a sample of length 0."""
+        written = next((e for n, e in enumerate(run.sources.arguments(run.raised)) if e.keyword == "lengths" or n == 1), None)
+        headline = "`lengths` has a 0: one sample of the batch is empty"
+        held = next((t for f in reversed(run.failure.frames) for a in f.locals if a.name == "lengths" for t in tensors_in(a.value)), None)
+        lengths = run.tensor("lengths") or held
+        if lengths is not None and (found := outlier(lengths, 1 << 62, 1)) is not None:
+            notes = [position_told(run, found, run.name("lengths")), maker_told(run, found, run.name("lengths"))]
+            made = values_maker(run, found)
+            cause = made[1] if made is not None else Cause(written.span if written is not None else run.raised)
+        elif lengths is not None and (op := run.history.producer(lengths)) is not None and op.span is not None:
+            notes, cause = [f"{code('lengths')} is made at {place(op.span)}: {code(run.sources.segment(op.span))}"], Cause(op.span)
+        else:
+            notes, cause = [], Cause(written.span if written is not None else run.raised)
+        notes.append("a packed sequence has at least one step of each sample: an empty one (no words, no frames) can't be packed")
+        fix = Fix("leave empty samples out of the batch, or give them one step of padding and length 1")
+        return run.diagnosis(self, headline, cause, "a length of 0", notes=notes, fixes=[fix])
 
     examples = (
         Example(

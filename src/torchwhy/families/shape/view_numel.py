@@ -29,7 +29,7 @@ from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.batches import remainder_of
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.regroup import Element, changed_dim, data_cause, doubtful, elements, fitting, nearest_divisor, wanted_shape
+from ...reason.regroup import Element, changed_dim, data_cause, doubtful, elements, fitting, nearest_divisor, uneven, wanted_shape
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
 
@@ -107,6 +107,12 @@ class ViewNumel(Family):
 
     def _remainder(self, run: Reading, found: tuple[Element, ...], headline: str, notes: list[str]) -> Diagnosis | None:
         """A width that the heads (or groups) do not divide."""
+        if run.op is not None and (split := uneven(run, run.op, found)) is not None:
+            size, by, cause = split
+            notes.append(f"{size} // {by} is {size // by}, and {by} · {size // by} is {size - size % by}: {by} does not divide {size}")
+            fix = Fix(f"make the {size} a multiple of {by}, such as {size - size % by}")
+            trail = run.trail(run.op.inputs[0], "rank")
+            return run.diagnosis(self, headline, cause, f"{size} is no multiple of {by}", trail=trail, notes=notes, fixes=[fix])
         one = next((e for e in found if e.quotient is not None and e.cause is not None), None)
         if one is None or one.quotient is None or one.cause is None:
             return None
