@@ -77,6 +77,10 @@ class Autocast(Family):
         decision = run.decided(high[1], "dtype")
         outside = self._call_outside(run, caster) if decision.how == "module" else None
         cause = outside or run.dtype_cause(decision)
+        maker = run.history.producer(low[1], run.before)
+        kept = outside is None and decision.how == "module" and maker is not None and maker.span is not None
+        if kept and maker is not None and maker.span is not None:  # a module's own tensors stay float32 under autocast, as they should
+            cause = Cause(maker.span)
         low_name, high_name = low[0] or "the result", high[0] or "the other"
         region = next((r for span in (*run.calls, *caster.where) if (r := with_around(run.sources, span, ("autocast",))) is not None), None)
         notes = [
@@ -91,7 +95,11 @@ class Autocast(Family):
             self,
             f"{code(high_name)} is {high[1].dtype} but autocast made {code(low_name)} {low[1].dtype}",
             cause,
-            f"{high[1].dtype} is chosen here" if outside is None else "called outside autocast",
+            f"autocast gives {low[1].dtype} here"
+            if kept
+            else f"{high[1].dtype} is chosen here"
+            if outside is None
+            else "called outside autocast",
             trail=run.trail(low[1], "dtype"),
             notes=notes,
             fixes=self._fixes(run, low, high),

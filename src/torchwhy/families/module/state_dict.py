@@ -30,7 +30,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, ModuleFacts, Span
 from ...reason.edits import Edits, replace_text, set_keyword
-from ...reason.members import member, shown, state_of
+from ...reason.members import member, repeated, shown, state_of
 from ...reason.origins import settable
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.saved import Loading, Misfit, loading, prefix, registered_late
@@ -189,6 +189,12 @@ class StateDict(Family):
         )
         if layer is not None and layer.built:
             notes.append(f"{named(run, layer)} is built at {place(layer.built[0])}")
+            numbered = any(part.isdigit() for part in lost[0].split("."))
+            if numbered and not extra and (count := repeated(run, layer)) is not None:
+                cause = count.span
+                notes.append(
+                    f"how many there are of it is {code(run.sources.segment(count.span))} ({place(count.span)}); the checkpoint has fewer"
+                )
         if lost and all(name.endswith(_STATISTICS) for name in lost):
             notes.append(
                 "they are the running statistics of normalization layers: the saved model had `track_running_stats=False`, or another norm"
