@@ -43,7 +43,8 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     """Every family's answer, best first: of the deepest exception of the chain first, then by rank, confidence and code.
 
-    A family that a `caused_by` matched gets the evidence with that one as its failure.
+    A family that a `caused_by` matched gets the evidence with that one as its failure. A family of negative rank is a last resort: it is
+    asked about the exception that came out, where torch raised it and no other family answered.
     """
     found: list[tuple[tuple[int, int, int, int], Diagnosis]] = []
     problems: list[str] = []
@@ -57,6 +58,8 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
             failure = replace(failure, message=told)
         seen_so = replace(evidence, failure=failure)
         for place, family in enumerate(families):
+            if family.rank < 0:
+                continue
             try:
                 diagnosis = _ask(family, failure, seen_so)
             except Exception as error:
@@ -64,16 +67,31 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
                 continue
             if diagnosis is not None:
                 found.append(((-depth, -family.rank, _CONFIDENCE.index(diagnosis.confidence), place), diagnosis))
+    if not found and evidence.failure is not None and is_torchs(evidence):
+        for place, family in enumerate(_last(families)):
+            try:
+                diagnosis = _ask(family, evidence.failure, evidence)
+            except Exception as error:
+                problems.append(f"{family.slug} raised {type(error).__name__}: {error}")
+                continue
+            if diagnosis is not None:
+                found.append(((0, -family.rank, _CONFIDENCE.index(diagnosis.confidence), place), diagnosis))
     best: dict[str, Diagnosis] = {}
     for _, diagnosis in sorted(found, key=lambda pair: pair[0]):
         best.setdefault(diagnosis.code, diagnosis)
     return Answer(tuple(best.values()), tuple(problems))
 
 
-def needs(failure: Failure | None, families: Sequence[Family]) -> tuple[str, ...]:
-    """The dear evidence that the families whose trigger matched ask for."""
-    wanted = (need for f in chain(failure) for family in families if _match(family, f) for need in family.needs)
+def needs(report: Report, families: Sequence[Family] = ()) -> tuple[str, ...]:
+    """The dear evidence that the families whose trigger matched ask for; a last resort asks only where no other family has answered."""
+    last_resort = all(any(family.code == d.code for family in _last(families or load().families)) for d in report.diagnoses)
+    asked = [f for f in families or load().families if f.rank >= 0 or last_resort and is_torchs(report.evidence)]
+    wanted = (need for f in chain(report.evidence.failure) for family in asked if _match(family, f) for need in family.needs)
     return tuple(dict.fromkeys(wanted))
+
+
+def _last(families: Sequence[Family]) -> list[Family]:
+    return [family for family in families if family.rank < 0]
 
 
 def chain(failure: Failure | None) -> Iterator[Failure]:
@@ -87,7 +105,7 @@ def is_torchs(evidence: Evidence) -> bool:
     """Whether torch raised it, by what was recorded, or by what a text says."""
     if evidence.from_text:
         return evidence.failure is not None and is_torchs_text(evidence.failure)
-    return is_torchs_doing(evidence.failure)
+    return is_torchs_doing(evidence.failure) or evidence.call is not None
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:
