@@ -105,7 +105,13 @@ def is_torchs(evidence: Evidence) -> bool:
     """Whether torch raised it, by what was recorded, or by what a text says."""
     if evidence.from_text:
         return evidence.failure is not None and is_torchs_text(evidence.failure)
-    return is_torchs_doing(evidence.failure) or evidence.call is not None
+    return is_torchs_doing(evidence.failure) or _refused_at_once(evidence)
+
+
+def _refused_at_once(evidence: Evidence) -> bool:
+    """Whether the program's line called into torch, and the call was refused before any code of torch's ran that a traceback would show."""
+    innermost = evidence.failure.frames[-1] if evidence.failure is not None and evidence.failure.frames else None
+    return evidence.call is not None and innermost is not None and innermost.origin == "user"
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:

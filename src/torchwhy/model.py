@@ -345,6 +345,8 @@ class Parameter:
     default: str | None = None
     also: str = ""
     """Another name of it: ATen's `self` is `input` in the documentation."""
+    by_keyword: bool = False
+    """It can't be passed by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +354,7 @@ class Call:
     """The call into torch, made by the program's innermost line, that failed."""
 
     name: str
-    kind: Literal["function", "layer", "constructor"] = "function"
+    kind: Literal["function", "method", "layer", "constructor"] = "function"
     parameters: tuple[Parameter, ...] = ()
     signature: str = ""
     """In one line, as the documentation or Python has it."""

@@ -25,6 +25,7 @@ class Slot:
     default: Any = NO_DEFAULT
     also: str = ""
     """Another name of it: ATen's `self` is `input` in the documentation."""
+    by_keyword: bool = False
 
 
 def bound(callee: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], skip_self: bool = False) -> tuple[Slot, ...]:
@@ -32,7 +33,7 @@ def bound(callee: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any
     known, rest = _parameters(callee, len(args), tuple(kwargs), tuple(type(a).__name__ for a in args))
     if skip_self and known[:1] and known[0].name == "self":
         known = known[1:]
-    positional = [slot for slot in known if slot.place != "keyword"]
+    positional = [slot for slot in known if not slot.by_keyword]
     slots = []
     for slot in known:
         number = positional.index(slot) if slot in positional else len(args)
@@ -62,7 +63,7 @@ def signature_text(callee: Callable[..., Any]) -> str:
 
 @lru_cache(maxsize=512)
 def _parameters(callee: Callable[..., Any], count: int, keywords: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[tuple[Slot, ...], str]:
-    """The parameters; `place` is `keyword` for those that go by keyword only. And the name of `*args`, if there is one."""
+    """The parameters, and the name of `*args`, if there is one."""
     schema = getattr(callee, "_schema", None)
     if schema is not None and hasattr(schema, "arguments"):
         return _of_schema(schema), ""
@@ -73,7 +74,7 @@ def _parameters(callee: Callable[..., Any], count: int, keywords: tuple[str, ...
     named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "")
     if named:
-        return tuple(Slot(p.name, "keyword" if p.kind is p.KEYWORD_ONLY else None, _kind(p.annotation), p.default) for p in named), rest
+        return tuple(Slot(p.name, None, _kind(p.annotation), p.default, by_keyword=p.kind is p.KEYWORD_ONLY) for p in named), rest
     return _of_aten(str(getattr(callee, "__name__", "")), count, keywords, kinds), rest
 
 
@@ -87,11 +88,12 @@ def _kind(annotation: Any) -> str:
 def _of_schema(schema: Any) -> tuple[Slot, ...]:
     return tuple(
         Slot(
-            "input" if a.name == "self" else a.name,
-            "keyword" if a.kwarg_only else None,
+            "input" if a.name == "self" else str(a.name),
+            None,
             str(getattr(a, "real_type", a.type)),
             a.default_value if a.has_default_value() else NO_DEFAULT,
             "self" if a.name == "self" else "",
+            a.kwarg_only,
         )
         for a in schema.arguments
     )
@@ -114,7 +116,7 @@ def _schemas(name: str) -> tuple[Any, ...]:
 
 def _fit(slots: tuple[Slot, ...], count: int, keywords: tuple[str, ...], kinds: tuple[str, ...]) -> float:
     names = {n for slot in slots for n in (slot.name, slot.also)}
-    positional = [slot for slot in slots if slot.place != "keyword"]
+    positional = [slot for slot in slots if not slot.by_keyword]
     strange = sum(k not in names and k not in ("out", "dtype", "device", "requires_grad") for k in keywords)
     out = sum(slot.name == "out" and "out" not in keywords for slot in slots)
     fitting = sum(("Tensor" in kind or kind == "Parameter") == ("Tensor" in slot.takes) for kind, slot in zip(kinds, positional))

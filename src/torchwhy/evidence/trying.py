@@ -34,14 +34,16 @@ def call_facts(refused: Refused, recorder: Recorder) -> Call:
     layer = refused.target if refused.kind == "layer" else None
     parameters = tuple(_parameter(refused, slot, recorder) for slot in refused.slots)
     module = recorder.module_id(layer) if isinstance(layer, torch.nn.Module) else None
-    return Call(refused.name, refused.kind, parameters, signature_text(type(layer).forward if layer is not None else refused.target), module)
+    method = refused.kind == "function" and getattr(torch.Tensor, getattr(refused.target, "__name__", ""), None) is refused.target
+    signature = signature_text(type(layer).forward if layer is not None else refused.target)
+    return Call(refused.name, "method" if method else refused.kind, parameters, signature, module)
 
 
 def _parameter(refused: Refused, slot: Slot, recorder: Recorder) -> Parameter:
     value = _given(refused, slot) if slot.place is not None else UNKNOWN
     described = recorder.describe(value) if value is not UNKNOWN else None
     default = None if slot.default is NO_DEFAULT else getattr(recorder.describe(slot.default), "text", "")
-    return Parameter(slot.name, described, slot.place is not None, slot.takes, default, slot.also)
+    return Parameter(slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword)
 
 
 def _given(refused: Refused, slot: Slot) -> Any:

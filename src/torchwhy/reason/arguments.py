@@ -1,0 +1,206 @@
+"""Which argument of a failing call is the wrong one, and in what: from the call, its signature, torch's words and the changes that were tried.
+
+The rules, first that applies:
+ 1. the text names the parameter in the form that argument parsers use (`argument 'dim'`, an unexpected or missing keyword, `!float!` marks)
+ 2. one parameter whose change alone makes the call work: the one that the text names or whose value it quotes, where there are several
+ 3. the one parameter that the text names, or whose value it quotes
+ 4. the one whose change has torch complain of something else
+Nothing is said where none of them leaves an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..model import Call, Change, Items, Parameter, Plain, TensorFacts, Value, tensors_in
+from .wording import dtype_name
+
+What = Literal[
+    "device", "layout", "dtype", "rank", "size", "values", "grad", "value", "type", "left out", "missing", "unexpected", "surplus", "said"
+]
+_STRONG = {"device": 5, "layout": 3, "dtype": 5, "rank": 5, "size": 4, "values": 4, "grad": 4, "value": 5, "type": 3, "left out": 3}
+"""How much it says of a parameter that a change of this kind makes the call work."""
+_COMMON = ("input", "size", "other", "values", "value", "type", "data", "index", "output", "out", "dim", "shape", "target", "length", "source")
+_UNEXPECTED = re.compile(r"(?:unexpected|[Uu]nknown) keyword argument '?(?P<name>\w+)|keywords were incorrect: (?P<words>[\w, ]+)")
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(?P<name>\w+)|missing (?:a )?(?:value for )?(?:required )?argument:? '?(?P<other>\w+)|missing \d+ required positional arguments?: \"(?P<third>\w+)")
+_SURPLUS = re.compile(
+    r"takes (?:from \d+ to )?(?P<takes>\d+) positional arguments? but (?P<got>\d+)|"
+    r"expected at most (?P<most>\d+) argument\(s\) but received (?P<received>\d+)|takes \d+ positional arguments? but (?P<more>\d+)"
+)
+_SAID = re.compile(r"argument '(?P<name>\w+)'|argument (?P<number>\d+)\b|parameter '?(?P<parameter>\w+)'? |Argument '?#?(?P<old>\w+)'?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """The argument to blame. `instead`: a value with which the call works; `others`: other arguments whose change makes it work too."""
+
+    parameter: Parameter
+    what: What
+    instead: Value | None = None
+    others: tuple[tuple[Parameter, Change], ...] = ()
+    tried: bool = False
+    """Whether the call was made again with other values."""
+    named: bool = False
+    """Whether torch's words name it or quote its value."""
+
+
+def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
+    """The argument to blame; None where nothing tells them apart."""
+    return _by_form(call, message, tried) or _by_trying(call, message, tried or ()) or _by_words(call, message) or _by_others(call, tried or ())
+
+
+# ── the forms of argument parsers ─────────────────────────────────────────────────────────────────────────────────────
+def _by_form(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
+    if (found := _UNEXPECTED.search(message)) is not None:
+        name = found["name"] or (found["words"] or "").split(",")[0].strip()
+        return Wrong(parameter(call, name) or Parameter(name, None, True), "unexpected", named=True)
+    if (found := _MISSING.search(message)) is not None:
+        name = found["name"] or found["other"] or found["third"]
+        return Wrong(parameter(call, name) or Parameter(name), "missing", named=True)
+    if _SURPLUS.search(message) is not None:
+        surplus = [p for p in call.parameters if p.given and p.name.startswith("argument ")]
+        return Wrong(surplus[0], "surplus", named=True) if surplus else None
+    marked = _marked(call, message)
+    works = [c for c in tried or () if c.outcome == "works"]
+    if marked is not None:
+        return Wrong(marked, "type", _type_instead(marked, works), tried=bool(works), named=True)
+    for said in _SAID.finditer(message):
+        found_parameter = parameter(call, said["name"] or said["parameter"] or said["old"] or "")
+        if found_parameter is not None and (found_parameter.given or not any(p.given for p in call.parameters)):
+            mine = [c for c in works if c.parameter == found_parameter.name]
+            is_type = "must be" in message and ", not " in message
+            what: What = "type" if is_type else best(mine).what if mine else "said"
+            return Wrong(found_parameter, what, best(mine).instead if mine else None, tried=bool(mine), named=True)
+    return None
+
+
+def _type_instead(marked: Parameter, works: list[Change]) -> Value | None:
+    mine = [c for c in works if c.parameter == marked.name and c.instead is not None]
+    return mine[0].instead if mine else None
+
+
+def _marked(call: Call, message: str) -> Parameter | None:
+    """The argument that the parser marks as of a wrong type (`(Tensor, !float!)`), in the overload that fits best otherwise."""
+    lists = re.findall(r"invalid types: \((.*?)\)\s*(?:$|\n)", message, re.MULTILINE)
+    fewest = min(lists, key=lambda text: text.count("!"), default="")
+    parts = _split(fewest)
+    wrong = [(number, part) for number, part in enumerate(parts) if "!" in part]
+    if not wrong or len(wrong) == len(parts) > 1 or len(wrong) > 1:
+        return None
+    number, part = wrong[0]
+    keyword = re.match(r"!?(\w+)=", part)
+    if keyword is not None:
+        return parameter(call, keyword[1])
+    given = [p for p in call.parameters if p.given]
+    shift = len(given) - len(parts)  # a method's tensor is not in the list
+    number += shift if call.kind == "method" and shift == 1 else 0
+    return given[number] if number < len(given) else None
+
+
+def _split(text: str) -> list[str]:
+    """The parts of a list, at its own commas."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+# ── what was tried ────────────────────────────────────────────────────────────────────────────────────────────────────
+def best(changes: Sequence[Change]) -> Change:
+    """The change that says most."""
+    return max(changes, key=lambda change: _STRONG[change.what])
+
+
+def _by_trying(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
+    works = {p.name: found for p in call.parameters if (found := [c for c in tried if c.outcome == "works" and c.parameter == p.name])}
+    if not works:
+        return None
+    scores = {name: _STRONG[best(found).what] + _in_words(call, known, message) for name, found in works.items() if (known := parameter(call, name))}
+    for name in scores:
+        known = parameter(call, name)
+        if known is not None and not known.given:
+            scores[name] -= 2
+    name = max(scores, key=lambda n: scores[n])
+    chosen = parameter(call, name)
+    assert chosen is not None
+    change = best(works[name])
+    others = tuple((p, best(works[p.name])) for p in call.parameters if p.name in works and p.name != name)
+    return Wrong(chosen, change.what, change.instead, others, True, _in_words(call, chosen, message) > 0)
+
+
+def _by_others(call: Call, tried: Sequence[Change]) -> Wrong | None:
+    """No single change makes it work; one argument's has torch complain of something else."""
+    moved = {c.parameter for c in tried if c.outcome == "other" and c.what not in ("type", "left out")}
+    given = [p for p in call.parameters if p.given and p.name in moved]
+    return Wrong(given[0], "said", tried=True) if len(given) == 1 else None
+
+
+# ── torch's words ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def _by_words(call: Call, message: str) -> Wrong | None:
+    scores = {p.name: _in_words(call, p, message) for p in call.parameters if p.given}
+    top = max(scores.values(), default=0)
+    first = [name for name, score in scores.items() if score == top]
+    if top < 1 or len(first) > 1 and top < 2:
+        only = [p for p in call.parameters if p.given]
+        return Wrong(only[0], "said") if len(only) == 1 else None
+    chosen = parameter(call, first[0])
+    return Wrong(chosen, "said", named=True) if chosen is not None else None
+
+
+def _in_words(call: Call, known: Parameter, message: str) -> float:
+    """How much the message speaks of this parameter: by name, by its value."""
+    score = 0.0
+    for name in filter(None, (known.name, known.also if known.also != "self" else "")):
+        if re.search(rf"[`'\"]{re.escape(name)}[`'\"]|\b{re.escape(name)}(?:=|\[|:| =)", message):
+            score = max(score, 3.0)
+        elif re.search(rf"\b{_stem(name)}", message, re.IGNORECASE) and len(name) > 1:
+            score = max(score, 1.0 if name in _COMMON else 2.0)
+    return score + _quoted(call, known, message)
+
+
+def _stem(name: str) -> str:
+    """`kernel_size` is also the kernel size, `betas` a beta, `lr` the learning rate."""
+    if name == "lr":
+        return r"(?:lr|learning rate)\b"
+    words = r"[ _]?".join(map(re.escape, name.split("_")))
+    return rf"{words.removesuffix('s')}s?\b"
+
+
+def _quoted(call: Call, known: Parameter, message: str) -> float:
+    """Whether the message quotes its value, and that of no other argument."""
+    mine = _tokens(known.value)
+    others = {token for p in call.parameters if p is not known for token in _tokens(p.value)}
+    return 1.5 if any(re.search(rf"(?<![\w.]){re.escape(token)}(?![\w.])", message) for token in mine - others) else 0.0
+
+
+def _tokens(value: Value | None) -> set[str]:
+    """How torch would write it: numbers, words, dtypes, shapes."""
+    if isinstance(value, Plain):
+        if value.kind in ("int", "float", "str") and value.text.strip("'\"") not in ("0", "1", "0.0", "1.0", ""):
+            return {value.text.strip("'\""), *([str(value.value)] if value.value is not None else [])}
+        return set()
+    if isinstance(value, TensorFacts):
+        shape = ", ".join(map(str, value.shape or ()))
+        return {f"[{shape}]", "x".join(map(str, value.shape or ("?",))), *_DTYPES.get(value.dtype, ())} if value.shape else set(_DTYPES.get(value.dtype, ()))
+    if isinstance(value, Items):
+        inside = [item.text for item in value.items if isinstance(item, Plain)]
+        return {f"({', '.join(inside)})", f"[{', '.join(inside)}]"} | {t for t in inside if len(t) > 1} if inside and not tensors_in(value) else set()
+    return set()
+
+
+_DTYPES: dict[str, tuple[str, ...]] = {}
+for _word in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool", "ComplexFloat", "ComplexDouble"):
+    _DTYPES[dtype_name(_word)] = (_word, f"torch.{dtype_name(_word)}")
+
+
+def parameter(call: Call, name: str) -> Parameter | None:
+    """The parameter of that name, or of which that is another name."""
+    same = [p for p in call.parameters if name and name == p.name]
+    return (same or [p for p in call.parameters if name and name == p.also] or [None])[0]
