@@ -15,6 +15,7 @@ from .reason.foreign import is_torchs_text
 from .reason.imports import with_imports
 from .reason.memory import memory_numbers
 from .reason.operands import expressions
+from .reason.parameters import with_parameters
 from .reason.source import Sources
 
 _CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
@@ -33,7 +34,8 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     answer = diagnose(report.evidence, families or catalogue.families)
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs(report.evidence) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
-    diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in answer.diagnoses)
+    told = [replace(d, notes=with_parameters(d, report.evidence)) for d in answer.diagnoses]
+    diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in told)
     memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
     return replace(
         report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())

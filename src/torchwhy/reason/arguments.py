@@ -30,7 +30,7 @@ _SURPLUS = re.compile(
     r"takes (?:from \d+ to )?(?P<takes>\d+) positional arguments? but (?P<got>\d+)|"
     r"expected at most (?P<most>\d+) argument\(s\) but received (?P<received>\d+)|takes \d+ positional arguments? but (?P<more>\d+)"
 )
-_SAID = re.compile(r"argument '(?P<name>\w+)'|argument (?P<number>\d+)\b|parameter '?(?P<parameter>\w+)'? |Argument '?#?(?P<old>\w+)'?")
+_SAID = re.compile(r"argument '(?P<name>\w+)'|parameter '?(?P<parameter>\w+)'? |Argument '?#?(?P<old>\w+)'?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,57 @@
+"""The names that a callee has for what the program passed: `x` is the `input` of `conv2d`. One note, the same for all families."""
+
+from __future__ import annotations
+
+import re
+
+from ..model import Diagnosis, Evidence, Parameter, TensorFacts, tensors_in
+from .arguments import wrong_argument
+from .reading import Reading, reading
+from .refusals import call_of, written
+from .wording import code, listed, value_text
+
+_MOST = 4
+
+
+def with_parameters(diagnosis: Diagnosis, evidence: Evidence) -> tuple[str, ...]:
+    """The notes, and one that gives the failing call and the parameters of the operands that are spoken of, where that is not said yet."""
+    call = call_of(evidence)
+    if call is None or evidence.failure is None or diagnosis.family.startswith("argument.") or not _is_written(reading(evidence)):
+        return diagnosis.notes
+    run = reading(evidence)
+    text = "\n".join((diagnosis.headline, *diagnosis.notes))
+    given = [p for p in call.parameters if p.given and p.value is not None and not p.name.startswith("argument ")]
+    if len([p for p in given if tensors_in(p.value)]) == len(given) == 1 and call.kind == "layer":
+        return diagnosis.notes
+    spoken = [p for p in given if _is_named(run, p, text) and not re.search(rf"\b{re.escape(p.name)}\b", text)]
+    wrong = wrong_argument(call, evidence.failure.message, evidence.tried)
+    if wrong is not None and wrong.parameter.given and not re.search(rf"\b{re.escape(wrong.parameter.name)}\b", text):
+        spoken = [p for p in spoken if p.name != wrong.parameter.name] + [wrong.parameter]
+    if not spoken and not any(re.search(rf"\b{re.escape(p.name)}\b", text) for p in given):
+        spoken = [p for p in given if p.value is not None and tensors_in(p.value)]
+    told = [f"{_name(run, p)} is {_roles(p)}" for p in spoken[:_MOST] if _name(run, p)]
+    return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}") if told else diagnosis.notes
+
+
+def _is_written(run: Reading) -> bool:
+    """Whether the failing expression is a call, not an operator: there parameters have no names that the program knows."""
+    return run.sources.call_at(run.raised) is not None
+
+
+def _name(run: Reading, known: Parameter) -> str:
+    call = call_of(run.evidence)
+    expression = written(run, call, known) if call is not None else None
+    if expression is not None:
+        return code(expression.text)
+    if isinstance(known.value, TensorFacts) and known.value.id in run.history.names:
+        return code(run.history.names[known.value.id])
+    return value_text(known.value)
+
+
+def _is_named(run: Reading, known: Parameter, text: str) -> bool:
+    name = _name(run, known)
+    return name.startswith("`") and name in text
+
+
+def _roles(known: Parameter) -> str:
+    return f"its {code(known.name)}"
