@@ -347,6 +347,8 @@ class Parameter:
     """Another name of it: ATen's `self` is `input` in the documentation."""
     by_keyword: bool = False
     """It can't be passed by position."""
+    of_constructor: bool = False
+    """Of a layer's call: what the layer was built with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ class Session:
             program.execute()
         except Exception as error:
             recorder.failing(error)
-            show(to_plain(gather(error, recorder, refused_call(error))))
+            show(to_plain(gather(error, recorder, refused_call(error, recorder))))
             raise
 
     def _diagnosed(self, evidence: Mapping[str, Any]) -> Report:
@@ -265,7 +265,7 @@ class Session:
                 if isinstance(error, Exception):
                     from .evidence.refused import refused_call
 
-                    self.refused = refused_call(error)
+                    self.refused = refused_call(error, self.recorder)
 
     def _ended(self, exit_code: int) -> None:
         self.ended = time.perf_counter()

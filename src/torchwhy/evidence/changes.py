@@ -130,7 +130,7 @@ def of_tensor(tensor: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Chan
     sizes = dict.fromkeys((*(s for t in others for s in t.shape), 1, 2, 3, 4))
     for dim, size in enumerate(data.shape):
         for other in dict.fromkeys((*sizes, size + 1, size - 1, *(s - size for s in sizes), *(s + size for s in sizes), size * 2, size * 3)):
-            if other != size and 0 <= other <= 4096:
+            if other != size and 0 < other <= 4096:
                 yield "size", resized(data, dim, other)
     shapes = [tuple(t.shape) for t in others if tuple(t.shape) != tuple(data.shape)]
     shapes += [tuple(t.shape)[:-1] for t in others if t.dim()] + [tuple(t.shape)[1:] for t in others if t.dim()]

@@ -12,22 +12,28 @@ import functools
 import inspect
 import linecache
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
+from ..model import Items, Plain, Value
 from ..record.mode import Recording
 from ..record.names import plain_name
 from ..record.spans import is_own_code, origin, span_of
 from ..record.traceback import is_dispatch
 from .signature import Slot, bound
 
+if TYPE_CHECKING:
+    from ..record.recorder import Recorder
+
 Kind = Literal["function", "layer", "constructor"]
 UNKNOWN: Any = object()
 """A value that the text of the call does not show without running it."""
+SETTING = "self."
+"""Begins the place of an argument that the layer's constructor was given."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,9 @@ class Refused:
     target: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    slots: tuple[Slot, ...] = field(default=())
+    slots: tuple[Slot, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of a layer of torch's: what its constructor was given."""
 
     @property
     def is_known(self) -> bool:
@@ -47,15 +55,52 @@ class Refused:
         return all(value is not UNKNOWN for value in (*self.args, *self.kwargs.values()))
 
     def again(self, changed: Mapping[str | int, Any], without: str | int | None = None) -> object:
-        """The same call with other values in some places (a number: positional, a name: keyword)."""
+        """The same call with other values in some places (a number: positional, a name: keyword, `self.name`: a setting of the layer)."""
         args = [changed.get(place, value) for place, value in enumerate(self.args) if place != without]
         kwargs = {name: changed.get(name, value) for name, value in self.kwargs.items() if name != without}
-        kwargs.update({name: value for name, value in changed.items() if isinstance(name, str)})
-        return self.target(*args, **kwargs)
+        kwargs.update({name: value for name, value in changed.items() if isinstance(name, str) and not name.startswith(SETTING)})
+        built = {name.removeprefix(SETTING): value for name, value in changed.items() if isinstance(name, str) and name.startswith(SETTING)}
+        target = self.target
+        if built or isinstance(without, str) and without.startswith(SETTING):
+            settings = {name: value for name, value in self.settings.items() if without != SETTING + name}
+            target = _rebuilt(target, {**settings, **built})
+        return target(*args, **kwargs)
 
 
-def refused_call(error: BaseException) -> Refused | None:
+def _rebuilt(layer: Any, settings: dict[str, Any]) -> nn.Module:
+    """A layer of the same kind with other settings."""
+    made: nn.Module = type(layer)(**settings).train(layer.training)
+    first = next(layer.parameters(), None)
+    return made.to(first.dtype) if first is not None and first.is_floating_point() else made
+
+
+def refused_call(error: BaseException, recorder: Recorder | None = None) -> Refused | None:
     """The failing call, from a traceback that still has our own frames; None where the program's line did not call into torch."""
+    found = _refused_call(error)
+    if found is None or found.kind != "layer" or recorder is None or not type(found.target).__module__.startswith("torch."):
+        return found
+    settings = _settings(found.target, recorder)
+    taken = {slot.name for slot in found.slots}
+    slots = [Slot(name, SETTING + name) for name in settings if name not in taken]
+    return replace(found, settings=settings, slots=(*found.slots, *slots))
+
+
+def _settings(layer: nn.Module, recorder: Recorder) -> dict[str, Any]:
+    """What the layer's constructor was given, by name, alive; empty where some of it is no plain value or tensor that the layer holds."""
+    settings = {name: _living(value, layer, name) for name, value in recorder.modules.passed(layer).items()}
+    return {} if any(value is UNKNOWN for value in settings.values()) else settings
+
+
+def _living(value: Value, layer: nn.Module, name: str) -> Any:
+    if isinstance(value, Plain):
+        return value.value if value.value is not None or value.kind == "NoneType" else getattr(layer, name, UNKNOWN)
+    if isinstance(value, Items) and value.kind in ("tuple", "list") and value.length == len(value.items):
+        items = [_living(item, layer, "") for item in value.items]
+        return UNKNOWN if any(item is UNKNOWN for item in items) else tuple(items) if value.kind == "tuple" else items
+    return getattr(layer, name, UNKNOWN) if name else UNKNOWN
+
+
+def _refused_call(error: BaseException) -> Refused | None:
     frames = list(_frames(error.__traceback__))
     last = max((i for i, (frame, _) in enumerate(frames) if _is_programs(frame)), default=-1)
     if last < 0:

@@ -18,7 +18,7 @@ from ..record.facts import Facts
 from ..record.recorder import Recorder
 from ..replay.child import can_fork, in_child
 from .changes import changes
-from .refused import UNKNOWN, Refused
+from .refused import SETTING, UNKNOWN, Refused
 from .signature import NO_DEFAULT, Slot, signature_text
 
 SECONDS = 1.5
@@ -43,10 +43,12 @@ def _parameter(refused: Refused, slot: Slot, recorder: Recorder) -> Parameter:
     value = _given(refused, slot) if slot.place is not None else UNKNOWN
     described = recorder.describe(value) if value is not UNKNOWN else None
     default = None if slot.default is NO_DEFAULT else getattr(recorder.describe(slot.default), "text", "")
-    return Parameter(slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword)
+    return Parameter(slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword, str(slot.place).startswith(SETTING))
 
 
 def _given(refused: Refused, slot: Slot) -> Any:
+    if isinstance(slot.place, str) and slot.place.startswith(SETTING):
+        return refused.settings[slot.name]
     return refused.args[slot.place] if isinstance(slot.place, int) else refused.kwargs.get(str(slot.place), UNKNOWN)
 
 
@@ -63,7 +65,7 @@ def _tried(refused: Refused, kind: type, message: str) -> tuple[Change, ...] | N
     adding = torch.optim.Optimizer.add_param_group
     torch.optim.Optimizer.add_param_group = inspect.unwrap(adding)  # type: ignore[method-assign]  # its wrapper would import the compiler
     end = time.monotonic() + SECONDS
-    copies = _fresh(refused, {})
+    copies = _fresh(refused)
     same = _outcome(copies, {})
     if same is None or type(same) is not kind or pattern(str(same)) != pattern(message):
         return None
@@ -93,7 +95,7 @@ def _change(
     if what == "left out":
         error = _outcome(refused, {}, place)
     else:
-        error = _outcome(_fresh(refused, {}), {place: value})
+        error = _outcome(_fresh(refused), {place: value})
     if error is None:
         return Change(slot.name, what, facts.describe(value) if what != "left out" else None)  # type: ignore[arg-type]
     says = str(error)
@@ -110,7 +112,7 @@ def _of_slot(refused: Refused, slot: Slot, message: str) -> Iterator[tuple[Slot 
             yield from ((slot, what, slot.name, value) for what, value in changes(None, others, message))
         return
     given = _given(refused, slot)
-    if slot.default is not NO_DEFAULT and isinstance(slot.place, str):
+    if slot.default is not NO_DEFAULT and isinstance(slot.place, str) or str(slot.place).startswith(SETTING):
         yield slot, "left out", slot.place, None
     others = [t for other in refused.slots if other.place not in (None, slot.place) for t in _tensors((_given(refused, other),))]
     if slot.default is not NO_DEFAULT and slot.default is not None and slot.default != given:
@@ -119,7 +121,7 @@ def _of_slot(refused: Refused, slot: Slot, message: str) -> Iterator[tuple[Slot 
         yield slot, what, slot.place, value
 
 
-def _fresh(refused: Refused, _: dict[str, Any]) -> Refused:
+def _fresh(refused: Refused) -> Refused:
     """The call with copies of its tensors, so that one that works leaves nothing behind for the next."""
     return Refused(
         refused.name,
@@ -128,6 +130,7 @@ def _fresh(refused: Refused, _: dict[str, Any]) -> Refused:
         tuple(_copied(value) for value in refused.args),
         {name: _copied(value) for name, value in refused.kwargs.items()},
         refused.slots,
+        refused.settings,
     )
 
 

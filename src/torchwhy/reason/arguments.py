@@ -49,11 +49,12 @@ class Wrong:
 
 def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
     """The argument to blame; None where nothing tells them apart."""
-    return _by_form(call, message, tried) or _by_trying(call, message, tried or ()) or _by_words(call, message) or _by_others(call, tried or ())
+    changes = tried or ()
+    return _by_form(call, message, changes) or _by_trying(call, message, changes) or _by_words(call, message) or _by_others(call, changes)
 
 
 # ── the forms of argument parsers ─────────────────────────────────────────────────────────────────────────────────────
-def _by_form(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
+def _by_form(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
     if (found := _UNEXPECTED.search(message)) is not None:
         name = found["name"] or (found["words"] or "").split(",")[0].strip()
         return Wrong(parameter(call, name) or Parameter(name, None, True), "unexpected", named=True)
@@ -64,7 +65,7 @@ def _by_form(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong 
         surplus = [p for p in call.parameters if p.given and p.name.startswith("argument ")]
         return Wrong(surplus[0], "surplus", named=True) if surplus else None
     marked = _marked(call, message)
-    works = [c for c in tried or () if c.outcome == "works"]
+    works = [c for c in tried if c.outcome == "works"]
     if marked is not None:
         return Wrong(marked, "type", _type_instead(marked, works), tried=bool(works), named=True)
     for said in _SAID.finditer(message):
@@ -148,7 +149,9 @@ def _by_words(call: Call, message: str) -> Wrong | None:
     top = max(scores.values(), default=0)
     first = [name for name, score in scores.items() if score == top]
     if top < 1 or len(first) > 1 and top < 2:
-        only = [p for p in call.parameters if p.given]
+        given = [p for p in call.parameters if p.given and not p.of_constructor]
+        tensors = [p for p in given if p.value is not None and tensors_in(p.value)]
+        only = given if len(given) == 1 else tensors
         return Wrong(only[0], "said") if len(only) == 1 else None
     chosen = parameter(call, first[0])
     return Wrong(chosen, "said", named=True) if chosen is not None else None
@@ -157,6 +160,8 @@ def _by_words(call: Call, message: str) -> Wrong | None:
 def _in_words(call: Call, known: Parameter, message: str) -> float:
     """How much the message speaks of this parameter: by name, by its value."""
     score = 0.0
+    if len(re.findall(r"\b\w+=", message)) > 3:  # the whole call is repeated
+        return score
     for name in filter(None, (known.name, known.also if known.also != "self" else "")):
         if re.search(rf"[`'\"]{re.escape(name)}[`'\"]|\b{re.escape(name)}(?:=|\[|:| =)", message):
             score = max(score, 3.0)

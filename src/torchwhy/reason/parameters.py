@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ..model import Diagnosis, Evidence, Parameter, TensorFacts, tensors_in
+from ..model import Diagnosis, Evidence, Parameter, Plain, TensorFacts, tensors_in
 from .arguments import wrong_argument
-from .reading import Reading, reading
+from .reading import Reading, named, reading
 from .refusals import call_of, written
 from .wording import code, listed, value_text
 
@@ -20,17 +20,24 @@ def with_parameters(diagnosis: Diagnosis, evidence: Evidence) -> tuple[str, ...]
         return diagnosis.notes
     run = reading(evidence)
     text = "\n".join((diagnosis.headline, *diagnosis.notes))
-    given = [p for p in call.parameters if p.given and p.value is not None and not p.name.startswith("argument ")]
-    if len([p for p in given if tensors_in(p.value)]) == len(given) == 1 and call.kind == "layer":
-        return diagnosis.notes
+    given = [p for p in call.parameters if p.given and not _is_nothing(p) and not p.name.startswith("argument ")]
     spoken = [p for p in given if _is_named(run, p, text) and not re.search(rf"\b{re.escape(p.name)}\b", text)]
     wrong = wrong_argument(call, evidence.failure.message, evidence.tried)
     if wrong is not None and wrong.parameter.given and not re.search(rf"\b{re.escape(wrong.parameter.name)}\b", text):
         spoken = [p for p in spoken if p.name != wrong.parameter.name] + [wrong.parameter]
     if not spoken and not any(re.search(rf"\b{re.escape(p.name)}\b", text) for p in given):
         spoken = [p for p in given if p.value is not None and tensors_in(p.value)]
-    told = [f"{_name(run, p)} is {_roles(p)}" for p in spoken[:_MOST] if _name(run, p)]
-    return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}") if told else diagnosis.notes
+    told = [f"{_name(run, p)} is {_role(p)}" for p in spoken[:_MOST] if _name(run, p)]
+    if told:
+        return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}")
+    layer = run.history.module(call.module)
+    if layer is not None and call.name.lower() not in text.lower():
+        return (*diagnosis.notes, f"{named(run, layer)} is {'an' if call.name[0] in 'AEIOU' else 'a'} {code(call.name)}")
+    return diagnosis.notes
+
+
+def _is_nothing(known: Parameter) -> bool:
+    return known.value is None or isinstance(known.value, Plain) and known.value.kind == "NoneType"
 
 
 def _is_written(run: Reading) -> bool:
@@ -50,8 +57,10 @@ def _name(run: Reading, known: Parameter) -> str:
 
 def _is_named(run: Reading, known: Parameter, text: str) -> bool:
     name = _name(run, known)
+    if isinstance(known.value, Plain) and type(known.value.value) is int and abs(known.value.value) > 1:
+        return re.search(rf"(?<![\w.]){known.value.value}(?![\w.])", text) is not None
     return name.startswith("`") and name in text
 
 
-def _roles(known: Parameter) -> str:
-    return f"its {code(known.name)}"
+def _role(known: Parameter) -> str:
+    return f"its {code(known.name)}" + (f" ({code(known.also)} in the schema)" if known.also == "self" else "")

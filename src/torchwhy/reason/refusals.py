@@ -11,7 +11,7 @@ from .arguments import Wrong, parameter, wrong_argument
 from .convert import conversion_fixes
 from .origins import argument
 from .provenance import Property, Size
-from .reading import Cause, Reading
+from .reading import Cause, Reading, named
 from .source import Expression
 from .wording import code, first_fitting, listed, plural, shape_text, tensor_text, value_text
 
@@ -69,9 +69,9 @@ def refusal(run: Reading, family: Family, group: str) -> Diagnosis | None:
 def written(run: Reading, call: Call, known: Parameter) -> Expression | None:
     """The user's own expression for a parameter in the failing call."""
     node = run.sources.call_at(run.raised)
-    if node is None:
+    if node is None or known.of_constructor:
         return None
-    order = [p.name for p in call.parameters if not p.by_keyword]
+    order = [p.name for p in call.parameters if not p.by_keyword and not p.of_constructor]
     for name in (known.name, known.also):
         found = argument(run.sources, run.raised, name, order[1:] if call.kind == "method" else order) if name else None
         if found is not None:
@@ -100,7 +100,8 @@ class _Told:
             takes = sum(not p.by_keyword and not p.name.startswith("argument ") for p in self.call.parameters)
             got = sum(p.given for p in self.call.parameters)
             return f"{op} takes {plural(takes, 'argument')} and gets {got}"
-        is_now, works = self._property(value), self._property(self.wrong.instead)
+        is_now = self._property(value)
+        works = self._property(self.wrong.instead) if self.wrong.instead is not None else ""
         who = self._who()
         if what == "values":
             return first_fitting(f"{who[0]} holds values that {op} does not take", f"{who[1]} holds values that it does not take")
@@ -162,10 +163,14 @@ class _Told:
         run, value = self.run, self.known.value
         tensor = value if isinstance(value, TensorFacts) else next(iter(tensors_in(value)), None) if value is not None else None
         what = self._asked(tensor)
-        if tensor is not None and what is not None:
+        if tensor is not None and what is not None and not self.known.of_constructor:
             decision = run.decided(tensor, what)
             cause = run.dtype_cause(decision) if what == "dtype" else run.cause(decision, tensor.shape[what.dim] if isinstance(what, Size) and tensor.shape else None)
             return cause, run.trail(tensor, what)
+        layer = run.history.module(self.call.module)
+        if self.known.of_constructor and layer is not None:
+            found = run.setting(layer, self.known.name, value.value if isinstance(value, Plain) else None)
+            return found, ()
         if self.expression is not None:
             plain = value.value if isinstance(value, Plain) else None
             found = run.expression_origins(self.expression.span, run.calls, plain)
@@ -186,8 +191,10 @@ class _Told:
     def notes(self) -> list[str]:
         known, call, wrong = self.known, self.call, self.wrong
         value = known.value
-        who = self._who()[0]
-        notes = [f"{who} is {_full(value)}" if value is not None else ""]
+        schema = f" ({code(known.also)} in its schema)" if known.also == "self" else ""
+        notes = [f"{self._who()[0]}{schema} is {_full(value)}" if value is not None else ""]
+        if known.of_constructor:
+            notes.append(f"{named(self.run, self.run.history.module(call.module))} is built with it")
         declared = f"declared {code(known.takes)}" if known.takes else ""
         default = f"{code(known.default)} by default" if known.default is not None and known.default not in ("", "None") else ""
         if (declared or default) and wrong.what not in OF_TENSORS:
@@ -229,7 +236,7 @@ class _Told:
 
 
 def _short(value: Value) -> str:
-    return f"a {value.kind} of {value.length}" if isinstance(value, Items) and value.length > 6 else value_text(value)
+    return f"a {value.kind} of {value.length}" if isinstance(value, Items) and (value.length > 6 or tensors_in(value)) else _full(value)
 
 
 def _full(value: Value | None) -> str:
