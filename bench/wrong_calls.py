@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -108,7 +109,7 @@ def _call(path: str, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def _word(name: str, value: Any, given: dict[str, Any]) -> str:
-    if type(value) in (int, float, bool, str, type(None)) and value == value and abs(hash(value)) < 1 << 60:
+    if type(value) in (int, bool, str, type(None)) or type(value) is float and math.isfinite(value):
         return repr(value)
     if isinstance(value, (torch.dtype, torch.layout)):
         return str(value)
@@ -208,7 +209,7 @@ def _is_specific(case: Case, said: dict[str, Any], text: str) -> bool:
     ops = {case.op.rpartition(".")[2].lower(), call.get("name", "").lower(), *[(failed or "").lower() for failed in [(said["failure"] or {}).get("op")]]}
     flat = text.replace("_", "")
     is_op = any(op and op.strip("_").replace("_", "") in flat for op in ops)
-    return is_op and any(re.search(rf"`{re.escape(name)}\b|\b{re.escape(name)}`", text) for name in names if name)
+    return is_op and any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
 
 
 # ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────────

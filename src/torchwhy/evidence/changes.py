@@ -33,10 +33,10 @@ def changes(value: Any, tensors: list[torch.Tensor], message: str, depth: int = 
     elif isinstance(value, str):
         yield from (("value", word) for word in _words(message, value))
         yield from (("type", v) for v in (1, 0.5, None, False, 2))
-        yield from (("type", t) for t in _stand_ins(tensors))
+        yield from (("type", t) for t in stand_ins(tensors))
     elif value is None:
         yield from (("value", v) for v in (1, 0.5, True, 0, "mean"))
-        yield from (("value", t) for t in _stand_ins(tensors))
+        yield from (("value", t) for t in stand_ins(tensors))
         yield from (("value", v) for v in ((1,), (1, 1)))
     elif isinstance(value, torch.dtype):
         yield from (("value", dtype) for dtype in _DTYPES if dtype != value)
@@ -47,7 +47,7 @@ def changes(value: Any, tensors: list[torch.Tensor], message: str, depth: int = 
         yield "type", torch.ones(tuple(value.shape)) if value.shape else value.item()
     else:
         yield from (("type", v) for v in (1, 0.5, None, "mean", torch.float32))
-        yield from (("type", t) for t in _stand_ins(tensors))
+        yield from (("type", t) for t in stand_ins(tensors))
 
 
 def _whole(value: float | complex) -> int:
@@ -67,9 +67,11 @@ def _words(message: str, value: str) -> list[str]:
     return [word for word in dict.fromkeys((*quoted, *_WORDS)) if word != value][:48]
 
 
-def _stand_ins(tensors: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+def stand_ins(tensors: list[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Tensors to give where something else was given: like the others, and one for each of their sizes."""
     yield torch.tensor(1.0)
+    yield torch.tensor(1)
+    yield torch.ones(2)
     for tensor in tensors[:2]:
         if tensor.layout is torch.strided:
             yield torch.ones(tensor.shape, dtype=tensor.dtype, device=tensor.device)
@@ -109,6 +111,17 @@ def _lengths(items: list[Any]) -> Iterator[list[Any]]:
 # ── tensors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def of_tensor(tensor: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
     """One property changed at a time."""
+    data = tensor.detach()
+    parts = (_placed(tensor, others), _converted(data, others), _ranks(data), _sized(data, others), _shaped(data, others), _contents(data), _no_tensors(tensor))
+    for part in parts:
+        try:
+            yield from part
+        except (RuntimeError, NotImplementedError, TypeError, ValueError):  # meta, nested, quantized tensors have no such form
+            continue
+
+
+def _placed(tensor: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
+    """On another device, in another layout, out of the graph."""
     if tensor.device.type != "cpu":
         yield "device", torch.ones(tensor.shape, dtype=tensor.dtype)
     elif any(t.device.type == "meta" for t in others):
@@ -116,50 +129,60 @@ def of_tensor(tensor: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Chan
     if tensor.layout is not torch.strided:
         yield "layout", tensor.to_dense()
         yield "layout", tensor.to_dense().to_sparse()
-        return
-    if any(t.layout is not torch.strided for t in others):
+    elif any(t.layout is not torch.strided for t in others):
         yield "layout", tensor.to_sparse()
-    if not tensor.is_contiguous() or tensor._is_view():
+    elif not tensor.is_contiguous() or tensor._is_view():
         yield "layout", tensor.detach().clone(memory_format=torch.contiguous_format)
     if tensor.requires_grad:
         yield "grad", tensor.detach()
+
+
+def _converted(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
     dtypes = dict.fromkeys((*(t.dtype for t in others), *_DTYPES))
-    yield from (("dtype", tensor.detach().to(dtype)) for dtype in dtypes if dtype != tensor.dtype)
-    data = tensor.detach()
-    yield from (("rank", other) for other in _ranks(data))
+    yield from (("dtype", data.to(dtype)) for dtype in dtypes if dtype != data.dtype)
+
+
+def _sized(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
     sizes = dict.fromkeys((*(s for t in others for s in t.shape), 1, 2, 3, 4))
     for dim, size in enumerate(data.shape):
         for other in dict.fromkeys((*sizes, size + 1, size - 1, *(s - size for s in sizes), *(s + size for s in sizes), size * 2, size * 3)):
             if other != size and 0 < other <= 4096:
                 yield "size", resized(data, dim, other)
-    shapes = [tuple(t.shape) for t in others if tuple(t.shape) != tuple(data.shape)]
+
+
+def _shaped(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
+    """In the shapes of the others, and in some usual ones."""
+    sizes = dict.fromkeys(s for t in others for s in t.shape)
+    shapes = [tuple(t.shape) for t in others]
     shapes += [tuple(t.shape)[:-1] for t in others if t.dim()] + [tuple(t.shape)[1:] for t in others if t.dim()]
     for shape in dict.fromkeys((*shapes, *((s,) for s in sizes), (1,), (2, 2), (3, 3), (2, 3, 4))):
-        if tuple(data.shape) != shape:
+        if tuple(data.shape) != shape and 0 not in shape:
             yield "rank" if len(shape) != data.dim() else "size", _filled(shape, data)
-    yield from (("values", other) for other in _contents(data))
+
+
+def _no_tensors(tensor: torch.Tensor) -> Iterator[Changed]:
     yield "type", None
-    if tensor.numel() == 1:
+    if tensor.numel() == 1 and tensor.device.type != "meta":
         yield "type", tensor.item()
-    yield "type", 1
-    yield "type", (1, 1)
-    yield from (("type", v) for v in (torch.float32, "mean", 0.5, True, [tensor]))
-    yield from (("values", tensor.detach().clone()),) if tensor.grad_fn is not None else ()
+    yield from (("type", v) for v in (1, (1, 1), torch.float32, "mean", 0.5, True, [tensor]))
+    if tensor.grad_fn is not None:
+        yield "values", tensor.detach().clone()
 
 
-def _ranks(data: torch.Tensor) -> Iterator[torch.Tensor]:
+def _ranks(data: torch.Tensor) -> Iterator[Changed]:
     if data.dim():
-        yield data[0] if data.shape[0] else data.new_zeros(data.shape[1:])
-        yield data[..., 0] if data.shape[-1] else data.new_zeros(data.shape[:-1])
-    yield data.unsqueeze(0)
-    yield data.unsqueeze(-1)
+        yield "rank", data[0] if data.shape[0] else data.new_zeros(data.shape[1:])
+        yield "rank", data[..., 0] if data.shape[-1] else data.new_zeros(data.shape[:-1])
+    yield "rank", data.unsqueeze(0)
+    yield "rank", data.unsqueeze(-1)
     if data.dim() > 1:
-        yield data.unsqueeze(1)
-        yield data.flatten(0, 1)
-        yield data.flatten()
-        yield data.reshape(-1)[:1].reshape(()) if data.numel() else data.new_zeros(())
+        yield "rank", data.unsqueeze(1)
+        yield "rank", data.flatten(0, 1)
+        yield "rank", data.flatten()
+        yield "rank", data.reshape(-1)[:1].reshape(()) if data.numel() else data.new_zeros(())
     for rank in range(data.dim() + 2, _HIGHEST_RANK):
-        yield data.reshape((1,) * (rank - data.dim()) + tuple(data.shape))
+        yield "rank", data.reshape((1,) * (rank - data.dim()) + tuple(data.shape))
+        yield "rank", data.reshape(tuple(data.shape) + (1,) * (rank - data.dim()))
 
 
 def resized(data: torch.Tensor, dim: int, size: int) -> torch.Tensor:
@@ -181,15 +204,15 @@ def _filled(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     return flat[torch.arange(count) % flat.numel()].reshape(shape)
 
 
-def _contents(data: torch.Tensor) -> Iterator[torch.Tensor]:
+def _contents(data: torch.Tensor) -> Iterator[Changed]:
     if data.device.type == "meta":
         return
-    yield torch.zeros_like(data)
-    yield torch.ones_like(data)
+    yield "values", torch.zeros_like(data)
+    yield "values", torch.ones_like(data)
     if data.numel():
-        yield torch.arange(data.numel(), device=data.device).reshape(data.shape).to(data.dtype)
-        yield torch.full_like(data, 0.5 if data.is_floating_point() else 2)
+        yield "values", torch.arange(data.numel(), device=data.device).reshape(data.shape).to(data.dtype)
+        yield "values", torch.full_like(data, 0.5 if data.is_floating_point() else 2)
     if data.dtype is not torch.bool:
-        yield data.abs() if not data.is_complex() else data.conj().resolve_conj()
+        yield "values", data.abs() if not data.is_complex() else data.conj().resolve_conj()
     if data.dim() >= 2 and data.shape[-1] == data.shape[-2]:
-        yield torch.eye(data.shape[-1], dtype=data.dtype, device=data.device).expand(data.shape).clone()
+        yield "values", torch.eye(data.shape[-1], dtype=data.dtype, device=data.device).expand(data.shape).clone()

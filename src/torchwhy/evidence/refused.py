@@ -106,8 +106,7 @@ def _refused_call(error: BaseException) -> Refused | None:
     if last < 0:
         return None
     below = [frame for frame, _ in frames[last + 1 :]]
-    found = _from_frames(below) if below else _from_text(*frames[last], error)
-    return found
+    return _from_frames(below, frames[last]) if below else _from_text(*frames[last])
 
 
 def _frames(traceback: TracebackType | None) -> Any:
@@ -127,7 +126,7 @@ def _refused(kind: Kind, target: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 # ── from the frames below ─────────────────────────────────────────────────────────────────────────────────────────────
-def _from_frames(below: list[FrameType]) -> Refused | None:
+def _from_frames(below: list[FrameType], programs: tuple[FrameType, int]) -> Refused | None:
     for place, frame in enumerate(below):
         code = frame.f_code
         if code is _MODE:
@@ -145,6 +144,11 @@ def _from_frames(below: list[FrameType]) -> Refused | None:
                 return _from_constructor(frame)
             if not _only_passes_on(code):
                 return _from_function(frame)
+            called = _from_text(*programs)
+            if called is not None and called.kind == "function":
+                passed = frame.f_locals.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+                args, kwargs = _arguments_in(frame)
+                return _refused("function", called.target, args if len(args) >= len(passed) else passed, kwargs)
     return None
 
 
@@ -219,7 +223,7 @@ def _function_of(frame: FrameType) -> Callable[..., Any] | None:
 
 
 # ── from the text ─────────────────────────────────────────────────────────────────────────────────────────────────────
-def _from_text(frame: FrameType, lasti: int, error: BaseException) -> Refused | None:
+def _from_text(frame: FrameType, lasti: int) -> Refused | None:
     """The call at the failing instruction, where its callee is torch's and the text shows which."""
     call = _call_at(frame.f_code, lasti)
     if call is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ..record.names import plain_name
+
 NO_DEFAULT: Any = inspect.Parameter.empty
 _TEXT = 300
 
@@ -75,7 +77,9 @@ def _parameters(callee: Callable[..., Any], count: int, keywords: tuple[str, ...
     rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "")
     if named:
         return tuple(Slot(p.name, None, _kind(p.annotation), p.default, by_keyword=p.kind is p.KEYWORD_ONLY) for p in named), rest
-    return _of_aten(str(getattr(callee, "__name__", "")), count, keywords, kinds), rest
+    if isinstance(callee, type):
+        return (), rest
+    return _of_aten(plain_name(callee), count, keywords, kinds), rest
 
 
 def _kind(annotation: Any) -> str:
@@ -101,8 +105,9 @@ def _of_schema(schema: Any) -> tuple[Slot, ...]:
 
 def _of_aten(name: str, count: int, keywords: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Slot, ...]:
     """Of the overload that fits the call best by number, names and kinds."""
-    name = name[2:-2] if name.startswith("__") and name.endswith("__") else name
     schemas = _schemas(name) or _schemas(name.rstrip("_"))
+    taking = [s for s in schemas if any("Tensor" in str(a.type) for a in s.arguments)]  # the others are TorchScript's, for plain numbers
+    schemas = tuple(taking) or schemas
     return max((_of_schema(s) for s in schemas), key=lambda slots: _fit(slots, count, keywords, kinds), default=())
 
 

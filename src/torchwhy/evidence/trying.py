@@ -17,7 +17,7 @@ from ..model import Call, Change, Parameter
 from ..record.facts import Facts
 from ..record.recorder import Recorder
 from ..replay.child import can_fork, in_child
-from .changes import changes
+from .changes import changes, stand_ins
 from .refused import SETTING, UNKNOWN, Refused
 from .signature import NO_DEFAULT, Slot, signature_text
 
@@ -117,6 +117,8 @@ def _of_slot(refused: Refused, slot: Slot, message: str) -> Iterator[tuple[Slot 
     others = [t for other in refused.slots if other.place not in (None, slot.place) for t in _tensors((_given(refused, other),))]
     if slot.default is not NO_DEFAULT and slot.default is not None and slot.default != given:
         yield slot, "value", slot.place, slot.default
+    if "Tensor" in slot.takes and not isinstance(given, torch.Tensor) and given is not None:
+        yield from ((slot, "type", slot.place, tensor) for tensor in stand_ins(others))
     for what, value in changes(given, others, message):
         yield slot, what, slot.place, value
 

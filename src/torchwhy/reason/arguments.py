@@ -21,8 +21,20 @@ from .wording import dtype_name
 What = Literal[
     "device", "layout", "dtype", "rank", "size", "values", "grad", "value", "type", "left out", "missing", "unexpected", "surplus", "said"
 ]
-_STRONG = {"device": 5, "layout": 3, "dtype": 5, "rank": 5, "size": 4, "values": 4, "grad": 4, "value": 5, "type": 3, "left out": 3}
+_STRONG = {"device": 5, "layout": 3, "dtype": 5, "rank": 5, "size": 5, "values": 4, "grad": 4, "value": 5, "type": 3, "left out": 3}
 """How much it says of a parameter that a change of this kind makes the call work."""
+_NEAREST = ("device", "dtype", "size", "rank", "value", "values", "grad", "layout", "type", "left out")
+"""Of several such kinds for one parameter the one to tell."""
+_SPOKEN = {
+    "device": r"device",
+    "layout": r"layout|sparse|strided?\b|contiguous|expand",
+    "dtype": r"dtype|scalar type|\b(?:Float|Double|Half|Long|Int|Bool|Byte|Char|Short|BFloat16|Complex\w*)\b|floating|integ|complex|bool|implemented for",
+    "rank": r"dim|shape|\b\d-?D\b|matri|vector|rank|scalar",
+    "size": r"dim|shape|size|length|elements|channels|broadcast|match|divisible",
+    "values": r"value|negative|positive|range|\bnan\b|\binf\b|singular|between|constraint|ind(?:ex|ices)|sorted|zero|unique|sum to|monotonic",
+    "grad": r"grad|leaf",
+}
+"""Words by which a message speaks of such a property."""
 _COMMON = ("input", "size", "other", "values", "value", "type", "data", "index", "output", "out", "dim", "shape", "target", "length", "source")
 _UNEXPECTED = re.compile(r"(?:unexpected|[Uu]nknown) keyword argument '?(?P<name>\w+)|keywords were incorrect: (?P<words>[\w, ]+)")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(?P<name>\w+)|missing (?:a )?(?:value for )?(?:required )?argument:? '?(?P<other>\w+)|missing \d+ required positional arguments?: \"(?P<third>\w+)")
@@ -64,7 +76,7 @@ def _by_form(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
     if _SURPLUS.search(message) is not None:
         surplus = [p for p in call.parameters if p.given and p.name.startswith("argument ")]
         return Wrong(surplus[0], "surplus", named=True) if surplus else None
-    marked = _marked(call, message)
+    marked = _marked(call, message) or _by_kind(call, message)
     works = [c for c in tried if c.outcome == "works"]
     if marked is not None:
         return Wrong(marked, "type", _type_instead(marked, works), tried=bool(works), named=True)
@@ -73,8 +85,9 @@ def _by_form(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
         if found_parameter is not None and (found_parameter.given or not any(p.given for p in call.parameters)):
             mine = [c for c in works if c.parameter == found_parameter.name]
             is_type = "must be" in message and ", not " in message
-            what: What = "type" if is_type else best(mine).what if mine else "said"
-            return Wrong(found_parameter, what, best(mine).instead if mine else None, tried=bool(mine), named=True)
+            told = best(mine, message) if mine else None
+            what: What = "type" if is_type else told.what if told is not None else "said"
+            return Wrong(found_parameter, what, told.instead if told is not None else None, tried=told is not None, named=True)
     return None
 
 
@@ -83,13 +96,23 @@ def _type_instead(marked: Parameter, works: list[Change]) -> Value | None:
     return mine[0].instead if mine else None
 
 
+def _by_kind(call: Call, message: str) -> Parameter | None:
+    """The argument of the type that lacks what was asked of it: `'int' object has no attribute 'dim'`."""
+    said = re.search(r"'(\w+)' object has no attribute '|doesn't apply to an? '(\w+)' object|object of type '(\w+)' has no", message)
+    if said is None:
+        return None
+    kind = next(filter(None, said.groups()))
+    found = [p for p in call.parameters if p.given and isinstance(p.value, (Plain, Items)) and p.value.kind == kind]
+    return found[0] if len(found) == 1 or found and "apply" in said[0] else None
+
+
 def _marked(call: Call, message: str) -> Parameter | None:
     """The argument that the parser marks as of a wrong type (`(Tensor, !float!)`), in the overload that fits best otherwise."""
     lists = re.findall(r"invalid types: \((.*?)\)\s*(?:$|\n)", message, re.MULTILINE)
     fewest = min(lists, key=lambda text: text.count("!"), default="")
     parts = _split(fewest)
     wrong = [(number, part) for number, part in enumerate(parts) if "!" in part]
-    if not wrong or len(wrong) == len(parts) > 1 or len(wrong) > 1:
+    if not wrong:
         return None
     number, part = wrong[0]
     keyword = re.match(r"!?(\w+)=", part)
@@ -114,25 +137,28 @@ def _split(text: str) -> list[str]:
 
 
 # ── what was tried ────────────────────────────────────────────────────────────────────────────────────────────────────
-def best(changes: Sequence[Change]) -> Change:
-    """The change that says most."""
-    return max(changes, key=lambda change: _STRONG[change.what])
+def best(changes: Sequence[Change], message: str) -> Change:
+    """The change to tell: of a property that the message speaks of first."""
+    return min(changes, key=lambda change: (not _is_spoken_of(change, message), _NEAREST.index(change.what)))
+
+
+def _is_spoken_of(change: Change, message: str) -> bool:
+    return change.what in _SPOKEN and re.search(_SPOKEN[change.what], message) is not None
+
+
+def _weight(changes: Sequence[Change], message: str) -> float:
+    change = best(changes, message)
+    return _STRONG[change.what] + (1 if _is_spoken_of(change, message) or change.what not in _SPOKEN else 0)
 
 
 def _by_trying(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
     works = {p.name: found for p in call.parameters if (found := [c for c in tried if c.outcome == "works" and c.parameter == p.name])}
     if not works:
         return None
-    scores = {name: _STRONG[best(found).what] + _in_words(call, known, message) for name, found in works.items() if (known := parameter(call, name))}
-    for name in scores:
-        known = parameter(call, name)
-        if known is not None and not known.given:
-            scores[name] -= 2
-    name = max(scores, key=lambda n: scores[n])
-    chosen = parameter(call, name)
-    assert chosen is not None
-    change = best(works[name])
-    others = tuple((p, best(works[p.name])) for p in call.parameters if p.name in works and p.name != name)
+    candidates = [p for p in call.parameters if p.name in works]
+    chosen = max(candidates, key=lambda p: _weight(works[p.name], message) + _in_words(call, p, message) - (0 if p.given else 2))
+    change = best(works[chosen.name], message)
+    others = tuple((p, best(works[p.name], message)) for p in candidates if p is not chosen)
     return Wrong(chosen, change.what, change.instead, others, True, _in_words(call, chosen, message) > 0)
 
 
@@ -167,6 +193,8 @@ def _in_words(call: Call, known: Parameter, message: str) -> float:
             score = max(score, 3.0)
         elif re.search(rf"\b{_stem(name)}", message, re.IGNORECASE) and len(name) > 1:
             score = max(score, 1.0 if name in _COMMON else 2.0)
+        elif len(name) > 2 and re.search(rf"\b{re.escape(name)}", message):
+            score = max(score, 1.0)
     return score + _quoted(call, known, message)
 
 
@@ -192,8 +220,9 @@ def _tokens(value: Value | None) -> set[str]:
             return {value.text.strip("'\""), *([str(value.value)] if value.value is not None else [])}
         return set()
     if isinstance(value, TensorFacts):
+        words = {*_DTYPES.get(value.dtype, ()), *([value.device] if value.device != "cpu" else [])}
         shape = ", ".join(map(str, value.shape or ()))
-        return {f"[{shape}]", "x".join(map(str, value.shape or ("?",))), *_DTYPES.get(value.dtype, ())} if value.shape else set(_DTYPES.get(value.dtype, ()))
+        return words | {f"[{shape}]", "x".join(map(str, value.shape))} if value.shape else words
     if isinstance(value, Items):
         inside = [item.text for item in value.items if isinstance(item, Plain)]
         return {f"({', '.join(inside)})", f"[{', '.join(inside)}]"} | {t for t in inside if len(t) > 1} if inside and not tensors_in(value) else set()

@@ -21,19 +21,20 @@ def with_parameters(diagnosis: Diagnosis, evidence: Evidence) -> tuple[str, ...]
     run = reading(evidence)
     text = "\n".join((diagnosis.headline, *diagnosis.notes))
     given = [p for p in call.parameters if p.given and not _is_nothing(p) and not p.name.startswith("argument ")]
-    spoken = [p for p in given if _is_named(run, p, text) and not re.search(rf"\b{re.escape(p.name)}\b", text)]
+    spoken = [p for p in given if _is_named(run, p, diagnosis.headline, text) and not re.search(rf"\b{re.escape(p.name)}\b", text)]
     wrong = wrong_argument(call, evidence.failure.message, evidence.tried)
     if wrong is not None and wrong.parameter.given and not re.search(rf"\b{re.escape(wrong.parameter.name)}\b", text):
         spoken = [p for p in spoken if p.name != wrong.parameter.name] + [wrong.parameter]
     if not spoken and not any(re.search(rf"\b{re.escape(p.name)}\b", text) for p in given):
-        spoken = [p for p in given if p.value is not None and tensors_in(p.value)]
+        spoken = [p for p in given if p.value is not None and tensors_in(p.value)] or given
     told = [f"{_name(run, p)} is {_role(p)}" for p in spoken[:_MOST] if _name(run, p)]
     if told:
         return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}")
+    if call.name.lower() in text.lower():
+        return diagnosis.notes
     layer = run.history.module(call.module)
-    if layer is not None and call.name.lower() not in text.lower():
-        return (*diagnosis.notes, f"{named(run, layer)} is {'an' if call.name[0] in 'AEIOU' else 'a'} {code(call.name)}")
-    return diagnosis.notes
+    is_a = f"{named(run, layer)} is {'an' if call.name[:1] in 'AEIOU' else 'a'} {code(call.name)}"
+    return (*diagnosis.notes, is_a if layer is not None else f"refused by {code(call.name)}")
 
 
 def _is_nothing(known: Parameter) -> bool:
@@ -55,10 +56,11 @@ def _name(run: Reading, known: Parameter) -> str:
     return value_text(known.value)
 
 
-def _is_named(run: Reading, known: Parameter, text: str) -> bool:
+def _is_named(run: Reading, known: Parameter, headline: str, text: str) -> bool:
+    """Whether the text speaks of it: by the program's expression for it; of a number, whether the headline has it."""
     name = _name(run, known)
-    if isinstance(known.value, Plain) and type(known.value.value) is int and abs(known.value.value) > 1:
-        return re.search(rf"(?<![\w.]){known.value.value}(?![\w.])", text) is not None
+    if isinstance(known.value, Plain) and type(known.value.value) is int:
+        return abs(known.value.value) > 1 and re.search(rf"(?<![\w.]){known.value.value}(?![\w.])", headline) is not None
     return name.startswith("`") and name in text
 
 

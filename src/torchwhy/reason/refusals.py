@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -18,7 +19,21 @@ from .wording import code, first_fitting, listed, plural, shape_text, tensor_tex
 SIGNATURE = ("type", "missing", "unexpected", "surplus")
 OF_TENSORS = ("device", "layout", "dtype", "rank", "size", "values", "grad")
 _NOT_CALLS = ("backward", "step", "zero_grad", "load_state_dict", "compile")
-_NOT_ASKED = ("KeyError", "AttributeError", "StopIteration", "ImportError", "ModuleNotFoundError", "FileNotFoundError", "OutOfMemoryError")
+_NOT_ASKED = ("KeyError", "StopIteration", "ImportError", "ModuleNotFoundError", "FileNotFoundError", "OutOfMemoryError")
+
+_TYPES = {
+    "List[int]": "ints",
+    "List[Tensor]": "tensors",
+    "Tensor": "a tensor",
+    "number": "a number",
+    "int": "an int",
+    "float": "a float",
+    "bool": "a bool",
+    "str": "a str",
+    "ScalarType": "a dtype",
+    "Device": "a device",
+}
+"""Declared types in words."""
 
 
 @lru_cache(maxsize=8)
@@ -27,7 +42,8 @@ def wrong_of(evidence: Evidence) -> Wrong | None:
     failure, call = evidence.failure, call_of(evidence)
     if failure is None or call is None or failure.error_type in _NOT_ASKED or call.name in _NOT_CALLS:
         return None
-    return wrong_argument(call, failure.message, evidence.tried)
+    wrong = wrong_argument(call, failure.message, evidence.tried)
+    return wrong if failure.error_type != "AttributeError" or wrong is not None and wrong.what == "type" and wrong.named else None
 
 
 def call_of(evidence: Evidence) -> Call | None:
@@ -42,9 +58,7 @@ def group_of(wrong: Wrong) -> str:
     """`signature`, `tensor` or `value`: which family speaks of it."""
     if wrong.what in SIGNATURE:
         return "signature"
-    if wrong.what in OF_TENSORS or wrong.what in ("said", "left out") and wrong.parameter.value is not None and tensors_in(wrong.parameter.value):
-        return "tensor"
-    return "value"
+    return "tensor" if wrong.parameter.value is not None and tensors_in(wrong.parameter.value) else "value"
 
 
 def refusal(run: Reading, family: Family, group: str) -> Diagnosis | None:
@@ -113,7 +127,7 @@ class _Told:
                 *(f"{w} is {is_now}, which is of the wrong type" for w in who),
             )
         if works and works != is_now:
-            return first_fitting(*(f"{w} {self._verb()} {is_now}; {works} works" for w in who))
+            return first_fitting(*(f"{w} {self._verb()} {is_now}; it works with {works}" for w in who))
         return first_fitting(*(f"{w} {self._verb()} {is_now}, which {op} does not take" for w in who), f"{who[1]} is not what it takes")
 
     def _who(self) -> tuple[str, ...]:
@@ -134,24 +148,32 @@ class _Told:
         if value is None:
             return "not given" if not self.known.given else "None"
         if not isinstance(value, TensorFacts):
-            return f"a {value.kind} ({value.text})" if self.wrong.what == "type" and isinstance(value, Plain) and value.value is not None else _short(value)
+            return f"{'an' if value.kind[0] in 'aeiou' else 'a'} {value.kind} ({value.text})" if self.wrong.what == "type" and isinstance(value, Plain) and value.value is not None else _short(value)
         what = self.wrong.what
         if what == "rank":
-            return plural(value.rank, "dimension")
+            return plural(value.rank, "dimension") if value is self.known.value else str(value.rank)
         if what == "size":
             return shape_text(value.shape)
         if what == "dtype":
             return value.dtype
         if what == "device":
-            return f"on {value.device}"
+            return value.device
         if what == "layout":
             return value.layout if value.layout != "strided" else "dense" if value.is_contiguous else f"strided {value.stride}"
         if what == "grad":
-            return "part of the graph" if value.requires_grad else "detached"
+            return "in the graph" if value.requires_grad else "it detached"
         return f"a tensor {tensor_text(value)}"
 
     def _wanted(self) -> str:
-        return self.known.takes or ({"NoneType": "None"}.get(self.wrong.instead.kind, self.wrong.instead.kind) if isinstance(self.wrong.instead, Plain) else "a tensor" if isinstance(self.wrong.instead, TensorFacts) else "")
+        """What the parameter takes: in the parser's words, else as declared, else what worked."""
+        said = re.search(r"must be ([\w. ]+), not", self.run.failure.message)
+        if said is not None:
+            return said[1]
+        declared = _TYPES.get(re.sub(r"^Optional\[(.*)\]$", r"\1", self.known.takes), self.known.takes)
+        if declared and len(declared) <= 30:
+            return declared
+        instead = self.wrong.instead
+        return instead.kind if isinstance(instead, Plain) else "a tensor" if isinstance(instead, TensorFacts) else ""
 
     def is_now(self) -> str:
         value = self.known.value
@@ -215,7 +237,7 @@ class _Told:
             return f"made again with each argument changed alone: only changes of {code(self.known.name)} lead further"
         works = "left out" if self.wrong.what == "left out" else f"= {_full(self.wrong.instead)}" if self.wrong.instead is not None else ""
         others = [f"{code(p.name)} = {_full(c.instead)}" for p, c in self.wrong.others[:3] if c.instead is not None]
-        also = f"; also with {listed(others, 'or')}" if others else "; no other argument's change alone does that"
+        also = f"; also with {listed(others, 'or')}" if others else "; with no other single change that was tried"
         return f"tried on copies: the call works with {code(self.known.name)} {works}{also}"
 
     # ── what mends it ─────────────────────────────────────────────────────────────────────────────────────────────────
