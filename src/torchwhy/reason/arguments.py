@@ -62,7 +62,7 @@ class Wrong:
 def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
     """The argument to blame; None where nothing tells them apart."""
     changes = tried or ()
-    return _by_form(call, message, changes) or _by_trying(call, message, changes) or _by_words(call, message) or _by_others(call, changes)
+    return _by_form(call, message, changes) or _by_trying(call, message, changes) or _by_words(call, message) or _by_others(call, changes) or _tensorless(call)
 
 
 # ── the forms of argument parsers ─────────────────────────────────────────────────────────────────────────────────────
@@ -167,6 +167,13 @@ def _by_others(call: Call, tried: Sequence[Change]) -> Wrong | None:
     moved = {c.parameter for c in tried if c.outcome == "other" and c.what not in ("type", "left out")}
     given = [p for p in call.parameters if p.given and p.name in moved]
     return Wrong(given[0], "said", tried=True) if len(given) == 1 else None
+
+
+def _tensorless(call: Call) -> Wrong | None:
+    """No tensor was given at all, to a function that takes one."""
+    given = [p for p in call.parameters if p.given and p.value is not None]
+    taking = [p for p in given if "Tensor" in p.takes]
+    return Wrong(taking[0], "type") if taking and not any(tensors_in(p.value) for p in given if p.value is not None) else None
 
 
 # ── torch's words ─────────────────────────────────────────────────────────────────────────────────────────────────────
