@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch  # noqa: E402
-import torch._dynamo  # noqa: E402, F401
+import torch._dynamo  # noqa: E402
 from laboratory import become, wait_for  # noqa: E402
 
 LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
@@ -171,7 +171,15 @@ def run(case: Case) -> Row:
             sys.modules["given"] = module
             warnings.simplefilter("ignore")
             become(
-                {"folder": name, "script": "main.py", "out": f"{name}/out", "err": f"{name}/err", "report": str(report), "mode": "adaptive", "verify": ""}
+                {
+                    "folder": name,
+                    "script": "main.py",
+                    "out": f"{name}/out",
+                    "err": f"{name}/err",
+                    "report": str(report),
+                    "mode": "adaptive",
+                    "verify": "",
+                }
             )
         code = wait_for(child)
         said = json.loads(report.read_text(encoding="utf-8")) if report.exists() else None
@@ -206,7 +214,11 @@ def _is_specific(case: Case, said: dict[str, Any], text: str) -> bool:
     operands = (evidence.get("failure") or {}).get("operands") or ()
     names = {p.get("name", "").lower() for p in (*call.get("parameters", ()), *operands, *({"name": o.get("parameter")} for o in operands))}
     names = {name.partition("[")[0] for name in names if name}
-    ops = {case.op.rpartition(".")[2].lower(), call.get("name", "").lower(), *[(failed or "").lower() for failed in [(said["failure"] or {}).get("op")]]}
+    ops = {
+        case.op.rpartition(".")[2].lower(),
+        call.get("name", "").lower(),
+        *[(failed or "").lower() for failed in [(said["failure"] or {}).get("op")]],
+    }
     flat = text.replace("_", "")
     is_op = any(op and op.strip("_").replace("_", "") in flat for op in ops)
     return is_op and any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
@@ -260,7 +272,7 @@ def main() -> None:
     import torchwhy.diagnose
     import torchwhy.evidence.gather
     import torchwhy.record.recorder
-    import torchwhy.render.json  # noqa: F401
+    import torchwhy.render.json
 
     torchwhy.catalogue.load()
     began = time.monotonic()
@@ -275,7 +287,15 @@ def main() -> None:
             print(f"{row.case.source} {row.case.op}: {row.message.splitlines()[:1]} | {row.family} {row.headline}")
             print("    " + row.case.program.replace("\n", "\n    "))
     if options.json:
-        plain = [{"source": r.case.source, "op": r.case.op, "program": r.case.program, **{k: getattr(r, k) for k in ("raised", "found", "specific", "family", "headline", "message", "problems", "text")}} for r in rows]
+        plain = [
+            {
+                "source": r.case.source,
+                "op": r.case.op,
+                "program": r.case.program,
+                **{k: getattr(r, k) for k in ("raised", "found", "specific", "family", "headline", "message", "problems", "text")},
+            }
+            for r in rows
+        ]
         options.json.write_text(json.dumps(plain, indent=1), encoding="utf-8")
     if options.write:
         options.write.write_text(told, encoding="utf-8")

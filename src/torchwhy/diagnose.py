@@ -84,11 +84,12 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     return Answer(tuple(best.values()), tuple(problems))
 
 
-def needs(report: Report, families: Sequence[Family] = ()) -> tuple[str, ...]:
+def needs(failure: Failure | None, families: Sequence[Family] = (), found: Sequence[Diagnosis] = ()) -> tuple[str, ...]:
     """The dear evidence that the families whose trigger matched ask for; a last resort asks only where no other family has answered."""
-    last_resort = all(any(family.code == d.code for family in _last(families or load().families)) for d in report.diagnoses)
-    asked = [f for f in families or load().families if f.rank >= 0 or last_resort and is_torchs(report.evidence)]
-    wanted = (need for f in chain(report.evidence.failure) for family in asked if _match(family, f) for need in family.needs)
+    families = families or load().families
+    answered = {d.code for d in found} - {family.code for family in _last(families)}
+    asked = [family for family in families if family.rank >= 0 or not answered]
+    wanted = (need for f in chain(failure) for family in asked if _match(family, f) for need in family.needs)
     return tuple(dict.fromkeys(wanted))
 
 

@@ -167,7 +167,9 @@ class Session:
         """Judged once more, with the dear evidence that families ask for."""
         from .diagnose import judge, needs
 
-        if "tried" not in needs(report) or self.refused is None or self.error is None:
+        if report.outcome != "failed" or self.refused is None or self.error is None:
+            return report
+        if "tried" not in needs(report.evidence.failure, found=report.diagnoses):
             return report
         from .evidence.trying import tried
 

@@ -112,7 +112,15 @@ def _lengths(items: list[Any]) -> Iterator[list[Any]]:
 def of_tensor(tensor: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
     """One property changed at a time."""
     data = tensor.detach()
-    parts = (_placed(tensor, others), _converted(data, others), _ranks(data), _sized(data, others), _shaped(data, others), _contents(data), _no_tensors(tensor))
+    parts = (
+        _placed(tensor, others),
+        _converted(data, others),
+        _ranks(data),
+        _sized(data, others),
+        _shaped(data, others),
+        _contents(data),
+        _no_tensors(tensor),
+    )
     for part in parts:
         try:
             yield from part
@@ -145,7 +153,9 @@ def _converted(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Chang
 def _sized(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]:
     sizes = dict.fromkeys((*(s for t in others for s in t.shape), 1, 2, 3, 4))
     for dim, size in enumerate(data.shape):
-        for other in dict.fromkeys((*sizes, size + 1, size - 1, *(s - size for s in sizes), *(s + size for s in sizes), size * 2, size * 3)):
+        for other in dict.fromkeys(
+            (*sizes, size + 1, size - 1, *(s - size for s in sizes), *(s + size for s in sizes), size * 2, size * 3)
+        ):
             if other != size and 0 < other <= 4096:
                 yield "size", resized(data, dim, other)
 

@@ -190,8 +190,9 @@ def _arguments_in(frame: FrameType) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _from_constructor(frame: FrameType) -> Refused | None:
-    kind = type(frame.f_locals["self"])
-    if not kind.__module__.partition(".")[0] == "torch":
+    """The nearest class of torch's: of the program's own subclass, the one whose constructor it called."""
+    kind = next((k for k in type(frame.f_locals["self"]).__mro__ if k.__module__.partition(".")[0] == "torch"), None)
+    if kind is None:
         return None
     args, kwargs = _arguments_in(frame)
     return _refused("constructor", kind, args, kwargs)

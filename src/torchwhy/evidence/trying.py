@@ -35,7 +35,7 @@ def call_facts(refused: Refused, recorder: Recorder) -> Call:
     parameters = tuple(_parameter(refused, slot, recorder) for slot in refused.slots)
     module = recorder.module_id(layer) if isinstance(layer, torch.nn.Module) else None
     method = refused.kind == "function" and getattr(torch.Tensor, getattr(refused.target, "__name__", ""), None) is refused.target
-    signature = signature_text(type(layer).forward if layer is not None else refused.target)
+    signature = signature_text(type(layer).forward if isinstance(layer, torch.nn.Module) else refused.target)
     return Call(refused.name, "method" if method else refused.kind, parameters, signature, module)
 
 
@@ -43,7 +43,9 @@ def _parameter(refused: Refused, slot: Slot, recorder: Recorder) -> Parameter:
     value = _given(refused, slot) if slot.place is not None else UNKNOWN
     described = recorder.describe(value) if value is not UNKNOWN else None
     default = None if slot.default is NO_DEFAULT else getattr(recorder.describe(slot.default), "text", "")
-    return Parameter(slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword, str(slot.place).startswith(SETTING))
+    return Parameter(
+        slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword, str(slot.place).startswith(SETTING)
+    )
 
 
 def _given(refused: Refused, slot: Slot) -> Any:
@@ -89,9 +91,7 @@ def _tried(refused: Refused, kind: type, message: str) -> tuple[Change, ...] | N
     return tuple(found)
 
 
-def _change(
-    refused: Refused, slot: Slot, what: str, place: Any, value: Any, kind: type, message: str, facts: Facts
-) -> Change | None:
+def _change(refused: Refused, slot: Slot, what: str, place: Any, value: Any, kind: type, message: str, facts: Facts) -> Change | None:
     if what == "left out":
         error = _outcome(refused, {}, place)
     else:

@@ -35,9 +35,29 @@ _SPOKEN = {
     "grad": r"grad|leaf",
 }
 """Words by which a message speaks of such a property."""
-_COMMON = ("input", "size", "other", "values", "value", "type", "data", "index", "output", "out", "dim", "shape", "target", "length", "source")
+_OF_VALUES = re.compile(r"invalid value|negative|positive|constraint|singular|\bnan\b|sorted|monoton", re.IGNORECASE)
+"""Words that are of values, whatever else the message names."""
+_COMMON = (
+    "input",
+    "size",
+    "other",
+    "values",
+    "value",
+    "type",
+    "data",
+    "index",
+    "output",
+    "out",
+    "dim",
+    "shape",
+    "target",
+    "length",
+    "source",
+)
 _UNEXPECTED = re.compile(r"(?:unexpected|[Uu]nknown) keyword argument '?(?P<name>\w+)|keywords were incorrect: (?P<words>[\w, ]+)")
-_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(?P<name>\w+)|missing (?:a )?(?:value for )?(?:required )?argument:? '?(?P<other>\w+)|missing \d+ required positional arguments?: \"(?P<third>\w+)")
+_MISSING = re.compile(
+    r"missing \d+ required (?:positional|keyword-only) arguments?: '(?P<name>\w+)|missing (?:a )?(?:value for )?(?:required )?argument:? '?(?P<other>\w+)|missing \d+ required positional arguments?: \"(?P<third>\w+)"
+)
 _SURPLUS = re.compile(
     r"takes (?:from \d+ to )?(?P<takes>\d+) positional arguments? but (?P<got>\d+)|"
     r"expected at most (?P<most>\d+) argument\(s\) but received (?P<received>\d+)|takes \d+ positional arguments? but (?P<more>\d+)"
@@ -62,7 +82,13 @@ class Wrong:
 def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
     """The argument to blame; None where nothing tells them apart."""
     changes = tried or ()
-    return _by_form(call, message, changes) or _by_trying(call, message, changes) or _by_words(call, message) or _by_others(call, changes) or _tensorless(call)
+    return (
+        _by_form(call, message, changes)
+        or _by_trying(call, message, changes)
+        or _by_words(call, message)
+        or _by_others(call, changes)
+        or _tensorless(call)
+    )
 
 
 # ── the forms of argument parsers ─────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +165,12 @@ def _split(text: str) -> list[str]:
 # ── what was tried ────────────────────────────────────────────────────────────────────────────────────────────────────
 def best(changes: Sequence[Change], message: str) -> Change:
     """The change to tell: of a property that the message speaks of first."""
-    return min(changes, key=lambda change: (not _is_spoken_of(change, message), _NEAREST.index(change.what)))
+    values = _OF_VALUES.search(message) is not None
+
+    def order(change: Change) -> tuple[bool, bool, int]:
+        return not (values and change.what == "values"), not _is_spoken_of(change, message), _NEAREST.index(change.what)
+
+    return min(changes, key=order)
 
 
 def _is_spoken_of(change: Change, message: str) -> bool:
@@ -232,7 +263,11 @@ def _tokens(value: Value | None) -> set[str]:
         return words | {f"[{shape}]", "x".join(map(str, value.shape))} if value.shape else words
     if isinstance(value, Items):
         inside = [item.text for item in value.items if isinstance(item, Plain)]
-        return {f"({', '.join(inside)})", f"[{', '.join(inside)}]"} | {t for t in inside if len(t) > 1} if inside and not tensors_in(value) else set()
+        return (
+            {f"({', '.join(inside)})", f"[{', '.join(inside)}]"} | {t for t in inside if len(t) > 1}
+            if inside and not tensors_in(value)
+            else set()
+        )
     return set()
 
 
@@ -243,5 +278,5 @@ for _word in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Ch
 
 def parameter(call: Call, name: str) -> Parameter | None:
     """The parameter of that name, or of which that is another name."""
-    same = [p for p in call.parameters if name and name == p.name]
-    return (same or [p for p in call.parameters if name and name == p.also] or [None])[0]
+    found = [p for p in call.parameters if name and name == p.name] + [p for p in call.parameters if name and name == p.also]
+    return found[0] if found else None

@@ -30,7 +30,8 @@ def with_parameters(diagnosis: Diagnosis, evidence: Evidence) -> tuple[str, ...]
     told = [f"{_name(run, p)} is {_role(p)}" for p in spoken[:_MOST] if _name(run, p)]
     if told:
         return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}")
-    if call.name.lower() in text.lower():
+    lines = [run.sources.line_text(span.file, span.line) for span in (diagnosis.cause.span, run.raised)]
+    if call.name.lower() in "\n".join((text, diagnosis.family, *lines)).lower():
         return diagnosis.notes
     layer = run.history.module(call.module)
     is_a = f"{named(run, layer)} is {'an' if call.name[:1] in 'AEIOU' else 'a'} {code(call.name)}"

@@ -148,7 +148,11 @@ class _Told:
         if value is None:
             return "not given" if not self.known.given else "None"
         if not isinstance(value, TensorFacts):
-            return f"{'an' if value.kind[0] in 'aeiou' else 'a'} {value.kind} ({value.text})" if self.wrong.what == "type" and isinstance(value, Plain) and value.value is not None else _short(value)
+            return (
+                f"{'an' if value.kind[0] in 'aeiou' else 'a'} {value.kind} ({value.text})"
+                if self.wrong.what == "type" and isinstance(value, Plain) and value.value is not None
+                else _short(value)
+            )
         what = self.wrong.what
         if what == "rank":
             return plural(value.rank, "dimension") if value is self.known.value else str(value.rank)
@@ -187,7 +191,11 @@ class _Told:
         what = self._asked(tensor)
         if tensor is not None and what is not None and not self.known.of_constructor:
             decision = run.decided(tensor, what)
-            cause = run.dtype_cause(decision) if what == "dtype" else run.cause(decision, tensor.shape[what.dim] if isinstance(what, Size) and tensor.shape else None)
+            cause = (
+                run.dtype_cause(decision)
+                if what == "dtype"
+                else run.cause(decision, tensor.shape[what.dim] if isinstance(what, Size) and tensor.shape else None)
+            )
             return cause, run.trail(tensor, what)
         layer = run.history.module(self.call.module)
         if self.known.of_constructor and layer is not None:
