@@ -106,7 +106,13 @@ def _refused_call(error: BaseException) -> Refused | None:
     if last < 0:
         return None
     below = [frame for frame, _ in frames[last + 1 :]]
-    return _from_frames(below, frames[last]) if below else _from_text(*frames[last])
+    if below:
+        return _from_frames(below, frames[last])
+    return _from_text(*frames[last]) if isinstance(error, _PARSERS) else None
+
+
+_PARSERS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
+"""What torch raises before any of its code runs that a traceback would show."""
 
 
 def _frames(traceback: TracebackType | None) -> Any:
@@ -246,6 +252,7 @@ def _from_text(frame: FrameType, lasti: int) -> Refused | None:
 
 
 def _call_at(code: CodeType, lasti: int) -> ast.Call | None:
+    """The call that the failing instruction makes; on a Python without columns, the line's only call."""
     span = span_of(code, lasti)
     lines = linecache.getlines(code.co_filename)
     try:
@@ -253,14 +260,18 @@ def _call_at(code: CodeType, lasti: int) -> ast.Call | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and n.lineno <= span.line <= (n.end_lineno or n.lineno)]
-    exact = [n for n in calls if (n.lineno, n.end_lineno, n.end_col_offset) == (span.line, span.end_line, _offset(lines, span))]
-    chosen = exact or calls
-    return chosen[0] if len(chosen) == 1 or exact else None
+    if span.end_column:
+        end = span.end_line, _offset(lines, span.end_line, span.end_column)
+        calls = [n for n in calls if (n.end_lineno, n.end_col_offset) == end and n.lineno == span.line]
+        calls = [n for n in calls if n.col_offset == _offset(lines, span.line, span.column)] or [
+            n for n in calls if n.lineno != n.end_lineno
+        ]
+    return calls[0] if len(calls) == 1 else None
 
 
-def _offset(lines: list[str], span: Any) -> int:
-    line = lines[span.end_line - 1] if 0 < span.end_line <= len(lines) else ""
-    return len(line[: span.end_column].encode())
+def _offset(lines: list[str], line: int, column: int) -> int:
+    """A character's place in its line, in bytes."""
+    return len(lines[line - 1][:column].encode()) if 0 < line <= len(lines) else 0
 
 
 def _callee(node: ast.expr, frame: FrameType) -> tuple[Any, str]:
