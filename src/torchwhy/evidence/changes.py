@@ -165,7 +165,8 @@ def _shaped(data: torch.Tensor, others: list[torch.Tensor]) -> Iterator[Changed]
     sizes = dict.fromkeys(s for t in others for s in t.shape)
     shapes = [tuple(t.shape) for t in others]
     shapes += [tuple(t.shape)[:-1] for t in others if t.dim()] + [tuple(t.shape)[1:] for t in others if t.dim()]
-    for shape in dict.fromkeys((*shapes, *((s,) for s in sizes), (1,), (2, 2), (3, 3), (2, 3, 4))):
+    pairs = itertools.product(list(sizes)[:5], repeat=2)
+    for shape in dict.fromkeys((*shapes, *((s,) for s in sizes), *pairs, (1,), (2, 2), (3, 3), (2, 3, 4))):
         if tuple(data.shape) != shape and 0 not in shape:
             yield "rank" if len(shape) != data.dim() else "size", _filled(shape, data)
 

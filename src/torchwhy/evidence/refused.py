@@ -47,7 +47,7 @@ class Refused:
     kwargs: dict[str, Any]
     slots: tuple[Slot, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of a layer of torch's: what its constructor was given."""
+    """Of a layer of torch's: what its constructor was given, as far as it is at hand."""
 
     @property
     def is_known(self) -> bool:
@@ -86,9 +86,8 @@ def refused_call(error: BaseException, recorder: Recorder | None = None) -> Refu
 
 
 def _settings(layer: nn.Module, recorder: Recorder) -> dict[str, Any]:
-    """What the layer's constructor was given, by name, alive; empty where some of it is no plain value or tensor that the layer holds."""
-    settings = {name: _living(value, layer, name) for name, value in recorder.modules.passed(layer).items()}
-    return {} if any(value is UNKNOWN for value in settings.values()) else settings
+    """What the layer's constructor was given, by name: alive, or UNKNOWN where it is no plain value or tensor that the layer holds."""
+    return {name: _living(value, layer, name) for name, value in recorder.modules.passed(layer).items()}
 
 
 def _living(value: Value, layer: nn.Module, name: str) -> Any:

@@ -46,7 +46,7 @@ def bound(callee: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any
     taken = {slot.place for slot in slots}
     for number in range(len(positional), len(args)):
         listed = rest or (positional[-1].name if positional and "List[int]" in positional[-1].takes else "")
-        name = f"{listed}[{number - len(positional) + (not rest)}]" if listed else f"argument {number + 1}"
+        name = f"{listed}[{number - len(positional) + (not rest)}]" if listed else f"argument {number + 1}" if number or known else "input"
         slots.append(Slot(name, number, also=listed))
     slots += [Slot(name, name) for name in kwargs if name not in taken]
     return tuple(slots)

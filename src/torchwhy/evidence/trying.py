@@ -42,6 +42,8 @@ def call_facts(refused: Refused, recorder: Recorder) -> Call:
 def _parameter(refused: Refused, slot: Slot, recorder: Recorder) -> Parameter:
     value = _given(refused, slot) if slot.place is not None else UNKNOWN
     described = recorder.describe(value) if value is not UNKNOWN else None
+    if described is None and _is_setting(slot):
+        described = recorder.modules.passed(refused.target).get(slot.name)  # type: ignore[arg-type]
     default = None if slot.default is NO_DEFAULT else getattr(recorder.describe(slot.default), "text", "")
     return Parameter(
         slot.name, described, slot.place is not None, slot.takes, default, slot.also, slot.by_keyword, str(slot.place).startswith(SETTING)
@@ -49,9 +51,13 @@ def _parameter(refused: Refused, slot: Slot, recorder: Recorder) -> Parameter:
 
 
 def _given(refused: Refused, slot: Slot) -> Any:
-    if isinstance(slot.place, str) and slot.place.startswith(SETTING):
+    if _is_setting(slot):
         return refused.settings[slot.name]
     return refused.args[slot.place] if isinstance(slot.place, int) else refused.kwargs.get(str(slot.place), UNKNOWN)
+
+
+def _is_setting(slot: Slot) -> bool:
+    return str(slot.place).startswith(SETTING)
 
 
 def tried(refused: Refused, error: BaseException) -> tuple[Change, ...] | None:
@@ -112,7 +118,9 @@ def _of_slot(refused: Refused, slot: Slot, message: str) -> Iterator[tuple[Slot 
             yield from ((slot, what, slot.name, value) for what, value in changes(None, others, message))
         return
     given = _given(refused, slot)
-    if slot.default is not NO_DEFAULT and isinstance(slot.place, str) or str(slot.place).startswith(SETTING):
+    if _is_setting(slot) and any(value is UNKNOWN for value in refused.settings.values()):
+        return  # the layer can't be built anew
+    if slot.default is not NO_DEFAULT and isinstance(slot.place, str) or _is_setting(slot):
         yield slot, "left out", slot.place, None
     others = [t for other in refused.slots if other.place not in (None, slot.place) for t in _tensors((_given(refused, other),))]
     if slot.default is not NO_DEFAULT and slot.default is not None and slot.default != given:

@@ -23,8 +23,8 @@ What = Literal[
 ]
 _STRONG = {"device": 5, "layout": 3, "dtype": 5, "rank": 5, "size": 5, "values": 4, "grad": 4, "value": 5, "type": 3, "left out": 3}
 """How much it says of a parameter that a change of this kind makes the call work."""
-_NEAREST = ("device", "dtype", "size", "rank", "value", "values", "grad", "layout", "type", "left out")
-"""Of several such kinds for one parameter the one to tell."""
+_NEAREST = ("device", "size", "rank", "value", "values", "grad", "layout", "dtype", "type", "left out")
+"""Of several such kinds for one parameter the one to tell; another dtype may only hide what is wrong."""
 _SPOKEN = {
     "device": r"device",
     "layout": r"layout|sparse|strided?\b|contiguous|expand",
@@ -35,7 +35,7 @@ _SPOKEN = {
     "grad": r"grad|leaf",
 }
 """Words by which a message speaks of such a property."""
-_OF_VALUES = re.compile(r"invalid value|negative|positive|constraint|singular|\bnan\b|sorted|monoton", re.IGNORECASE)
+_OF_VALUES = re.compile(r"invalid value|negative|positive|constraint|singular|\bnan\b|sorted|monoton|[<>]=?\s", re.IGNORECASE)
 """Words that are of values, whatever else the message names."""
 _COMMON = (
     "input",
@@ -187,10 +187,15 @@ def _by_trying(call: Call, message: str, tried: Sequence[Change]) -> Wrong | Non
     if not works:
         return None
     candidates = [p for p in call.parameters if p.name in works]
-    chosen = max(candidates, key=lambda p: _weight(works[p.name], message) + _in_words(call, p, message) - (0 if p.given else 2))
+    chosen = max(candidates, key=lambda p: _weight(works[p.name], message) + _in_words(call, p, message) + _standing(p))
     change = best(works[chosen.name], message)
     others = tuple((p, best(works[p.name], message)) for p in candidates if p is not chosen)
     return Wrong(chosen, change.what, change.instead, others, True, _in_words(call, chosen, message) > 0)
+
+
+def _standing(known: Parameter) -> int:
+    """What is rather wrong than others: an `out` that was given must be as the result is; a default is rarely what is wrong."""
+    return 2 if known.name == "out" and known.given else 0 if known.given else -2
 
 
 def _by_others(call: Call, tried: Sequence[Change]) -> Wrong | None:
@@ -233,6 +238,8 @@ def _in_words(call: Call, known: Parameter, message: str) -> float:
             score = max(score, 1.0 if name in _COMMON else 2.0)
         elif len(name) > 2 and re.search(rf"\b{re.escape(name)}", message):
             score = max(score, 1.0)
+    if re.search(rf"\b{re.escape(known.name)}\b is None", message):
+        score += 2
     return score + _quoted(call, known, message)
 
 

@@ -27,6 +27,9 @@ def with_parameters(diagnosis: Diagnosis, evidence: Evidence) -> tuple[str, ...]
         spoken = [p for p in spoken if p.name != wrong.parameter.name] + [wrong.parameter]
     if not spoken and not any(re.search(rf"\b{re.escape(p.name)}\b", text) for p in given):
         spoken = [p for p in given if p.value is not None and tensors_in(p.value)] or given
+    tensors = [p for p in given if isinstance(p.value, TensorFacts) and not p.of_constructor]
+    if call.kind == "layer" and len(tensors) > 1:
+        spoken += [p for p in tensors if p not in spoken and not re.search(rf"\b{re.escape(p.name)}\b", text)]
     told = [f"{_name(run, p)} is {_role(p)}" for p in spoken[:_MOST] if _name(run, p)]
     if told:
         return (*diagnosis.notes, f"of {code(call.name)}: {listed(told)}")
