@@ -18,7 +18,21 @@ from .wording import code, first_fitting, listed, plural, shape_text, tensor_tex
 
 SIGNATURE = ("type", "missing", "unexpected", "surplus")
 OF_TENSORS = ("device", "layout", "dtype", "rank", "size", "values", "grad")
-_NOT_CALLS = ("backward", "step", "zero_grad", "load_state_dict", "compile")
+NO_OPS = (
+    "backward",
+    "grad",
+    "step",
+    "zero_grad",
+    "load_state_dict",
+    "compile",
+    "load",
+    "save",
+    "deepcopy",
+    "numpy",
+    "from_numpy",
+    "__array__",
+)
+"""Calls whose failures are not about their arguments."""
 _NOT_ASKED = ("KeyError", "StopIteration", "ImportError", "ModuleNotFoundError", "FileNotFoundError", "OutOfMemoryError")
 
 _TYPES = {
@@ -40,7 +54,7 @@ _TYPES = {
 def wrong_of(evidence: Evidence) -> Wrong | None:
     """The argument to blame for the failure; None where the call is not known or nothing tells."""
     failure, call = evidence.failure, call_of(evidence)
-    if failure is None or call is None or failure.error_type in _NOT_ASKED or call.name in _NOT_CALLS:
+    if failure is None or call is None or failure.error_type in _NOT_ASKED or call.name in NO_OPS:
         return None
     wrong = wrong_argument(call, failure.message, evidence.tried)
     return wrong if failure.error_type != "AttributeError" or wrong is not None and wrong.what == "type" and wrong.named else None
@@ -280,4 +294,4 @@ def _full(value: Value | None) -> str:
     return value_text(value)
 
 
-__all__ = ["call_of", "group_of", "parameter", "refusal", "written", "wrong_of"]
+__all__ = ["NO_OPS", "call_of", "group_of", "parameter", "refusal", "written", "wrong_of"]

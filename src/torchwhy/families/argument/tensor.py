@@ -11,7 +11,7 @@ a range. This call got one that does not fit.
 
 Fix: make the tensor as the op takes it, where it was made. The note says which change made the same call work on copies.
 
-Messages: those of several hundred ops; `multi_margin_loss: target tensor should be 1-D`, `mat2 must be a matrix`, `cov(): fweights cannot be
+Messages: those of several hundred ops; `pixel_unshuffle expects input to have at least 3 dimensions`, `mat2 must be a matrix`, `cov(): fweights cannot be
 negative`.
 
 Not to be confused with: the shape and dtype families, which speak first where one knows the op.
@@ -52,16 +52,15 @@ print(torch.cov(samples, fweights=counts))
         ),
         Example(
             {
-                "margins.py": """\
+                "tiles.py": """\
 import torch
 import torch.nn.functional as F
 
-scores = torch.rand(5, 4)
-classes = torch.zeros(5, 4, dtype=torch.int64)  #~ cause
-print(F.multi_margin_loss(scores, classes))
+pixels = torch.arange(64.0)  #~ cause
+print(F.pixel_unshuffle(pixels, 2).shape)
 """
             },
-            says=("`classes`", "`target`", "multi_margin_loss", "2 dimensions"),
+            says=("`pixels`", "`input`", "pixel_unshuffle", "1 dimension"),
         ),
     )
     near_misses = (
