@@ -50,9 +50,9 @@ class Refused:
     """Of a layer of torch's: what its constructor was given, as far as it is at hand."""
 
     @property
-    def is_known(self) -> bool:
-        """Whether every argument is at hand, so that the call can be made again."""
-        return all(value is not UNKNOWN for value in (*self.args, *self.kwargs.values()))
+    def can_be_made_again(self) -> bool:
+        """Whether every argument is at hand, and the call talks to no other process."""
+        return all(value is not UNKNOWN for value in (*self.args, *self.kwargs.values())) and not _is_of(self, "torch.distributed")
 
     def again(self, changed: Mapping[str | int, Any], without: str | int | None = None) -> object:
         """The same call with other values in some places (a number: positional, a name: keyword, `self.name`: a setting of the layer)."""
@@ -67,6 +67,15 @@ class Refused:
         return target(*args, **kwargs)
 
 
+_ELSEWHERE = ("torch.multiprocessing", "torch.utils.data", "torch._dynamo", "torch.compiler", "torch.hub", "torch.onnx")
+"""Modules whose functions run other code: what fails there says nothing of the arguments."""
+
+
+def _is_of(call: Refused, *modules: str) -> bool:
+    module = str(getattr(call.target, "__module__", "") or "")
+    return any(module == name or module.startswith(name + ".") for name in modules)
+
+
 def _rebuilt(layer: Any, settings: dict[str, Any]) -> nn.Module:
     """A layer of the same kind with other settings."""
     made: nn.Module = type(layer)(**settings).train(layer.training)
@@ -77,6 +86,8 @@ def _rebuilt(layer: Any, settings: dict[str, Any]) -> nn.Module:
 def refused_call(error: BaseException, recorder: Recorder | None = None) -> Refused | None:
     """The failing call, from a traceback that still has our own frames; None where the program's line did not call into torch."""
     found = _refused_call(error)
+    if found is not None and _is_of(found, *_ELSEWHERE):
+        return None
     if found is None or found.kind != "layer" or recorder is None or not type(found.target).__module__.startswith("torch."):
         return found
     settings = _settings(found.target, recorder)

@@ -24,6 +24,7 @@ from .signature import NO_DEFAULT, Slot, signature_text
 SECONDS = 1.5
 _DEADLINE = 3.0
 _MOST_NUMBERS = 4_000_000
+_MEMORY = 1 << 30
 _WORKING = 3
 """Enough changes of one kind that work for one argument."""
 _NEVER = ("backward", "step", "zero_grad", "load_state_dict", "state_dict", "grad", "load", "save", "compile")
@@ -63,12 +64,15 @@ def _is_setting(slot: Slot) -> bool:
 def tried(refused: Refused, error: BaseException) -> tuple[Change, ...] | None:
     """What single changes do; None where it can't be tried, or the same call does not fail again in the same way."""
     numbers = sum(t.numel() for t in _tensors((*refused.args, *refused.kwargs.values())))
-    if not refused.is_known or refused.name in _NEVER or numbers > _MOST_NUMBERS or not can_fork():
+    if not refused.can_be_made_again or refused.name in _NEVER or numbers > _MOST_NUMBERS or not can_fork():
         return None
     return in_child(lambda: _tried(refused, type(error), str(error)), _DEADLINE)
 
 
 def _tried(refused: Refused, kind: type, message: str) -> tuple[Change, ...] | None:
+    from ..replay.confine import limit_memory  # a child was forked, so this is a system that has limits
+
+    limit_memory(_MEMORY)
     torch.manual_seed(0)
     adding = torch.optim.Optimizer.add_param_group
     torch.optim.Optimizer.add_param_group = inspect.unwrap(adding)  # type: ignore[method-assign]  # its wrapper would import the compiler

@@ -220,7 +220,7 @@ def _by_words(call: Call, message: str) -> Wrong | None:
     if top < 1 or len(first) > 1 and top < 2:
         given = [p for p in call.parameters if p.given and not p.of_constructor]
         tensors = [p for p in given if p.value is not None and tensors_in(p.value)]
-        only = given if len(given) == 1 else tensors
+        only = tensors if len(given) > 1 or tensors else []
         return Wrong(only[0], "said") if len(only) == 1 else None
     chosen = parameter(call, first[0])
     return Wrong(chosen, "said", named=True) if chosen is not None else None

@@ -33,7 +33,19 @@ NO_OPS = (
     "__array__",
 )
 """Calls whose failures are not about their arguments."""
-_NOT_ASKED = ("KeyError", "StopIteration", "ImportError", "ModuleNotFoundError", "FileNotFoundError", "OutOfMemoryError")
+_ASKED = (
+    "TypeError",
+    "ValueError",
+    "RuntimeError",
+    "IndexError",
+    "NotImplementedError",
+    "AssertionError",
+    "AttributeError",
+    "LinAlgError",
+    "_LinAlgError",
+    "OverflowError",
+)
+"""Types of errors by which torch refuses arguments."""
 
 _TYPES = {
     "List[int]": "ints",
@@ -54,7 +66,7 @@ _TYPES = {
 def wrong_of(evidence: Evidence) -> Wrong | None:
     """The argument to blame for the failure; None where the call is not known or nothing tells."""
     failure, call = evidence.failure, call_of(evidence)
-    if failure is None or call is None or failure.error_type in _NOT_ASKED or call.name in NO_OPS:
+    if failure is None or call is None or failure.error_type not in _ASKED or call.name in NO_OPS:
         return None
     wrong = wrong_argument(call, failure.message, evidence.tried)
     return wrong if failure.error_type != "AttributeError" or wrong is not None and wrong.what == "type" and wrong.named else None
