@@ -218,12 +218,12 @@ def _filled(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
 def _contents(data: torch.Tensor) -> Iterator[Changed]:
     if data.device.type == "meta":
         return
+    if data.dtype is not torch.bool:
+        yield "values", data.abs() if not data.is_complex() else data.conj().resolve_conj()
     yield "values", torch.zeros_like(data)
     yield "values", torch.ones_like(data)
     if data.numel():
         yield "values", torch.arange(data.numel(), device=data.device).reshape(data.shape).to(data.dtype)
         yield "values", torch.full_like(data, 0.5 if data.is_floating_point() else 2)
-    if data.dtype is not torch.bool:
-        yield "values", data.abs() if not data.is_complex() else data.conj().resolve_conj()
     if data.dim() >= 2 and data.shape[-1] == data.shape[-2]:
         yield "values", torch.eye(data.shape[-1], dtype=data.dtype, device=data.device).expand(data.shape).clone()

@@ -9,12 +9,13 @@ import inspect
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ..model import Call, Change, Parameter
-from ..record.facts import Facts
+from ..model import Call, Change, Parameter, TensorFacts
+from ..record.facts import Facts, value_facts
 from ..record.recorder import Recorder
 from ..replay.child import can_fork, in_child
 from .changes import changes, stand_ins
@@ -107,7 +108,10 @@ def _change(refused: Refused, slot: Slot, what: str, place: Any, value: Any, kin
     else:
         error = _outcome(_fresh(refused), {place: value})
     if error is None:
-        return Change(slot.name, what, facts.describe(value) if what != "left out" else None)  # type: ignore[arg-type]
+        instead = facts.describe(value) if what != "left out" else None
+        if what == "values" and isinstance(instead, TensorFacts):
+            instead = replace(instead, values=value_facts(value))
+        return Change(slot.name, what, instead)  # type: ignore[arg-type]
     says = str(error)
     if type(error) is kind and pattern(says) == pattern(message):
         return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..model import Call, Change, Items, Parameter, Plain, TensorFacts, Value, tensors_in
@@ -82,13 +82,17 @@ class Wrong:
 def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> Wrong | None:
     """The argument to blame; None where nothing tells them apart."""
     changes = tried or ()
-    return (
+    found = (
         _by_form(call, message, changes)
         or _by_trying(call, message, changes)
         or _by_words(call, message)
         or _by_others(call, changes)
         or _tensorless(call)
     )
+    if found is None or found.what != "said" or not isinstance(found.parameter.value, TensorFacts):
+        return found
+    properties: tuple[What, ...] = ("device", "dtype", "rank", "size")
+    return replace(found, what=next((p for p in properties if re.search(_SPOKEN[p], message)), found.what))
 
 
 # ── the forms of argument parsers ─────────────────────────────────────────────────────────────────────────────────────

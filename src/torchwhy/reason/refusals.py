@@ -144,7 +144,7 @@ class _Told:
         works = self._property(self.wrong.instead) if self.wrong.instead is not None else ""
         who = self._who()
         if what == "values":
-            return first_fitting(f"{who[0]} holds values that {op} does not take", f"{who[1]} holds values that it does not take")
+            return first_fitting(f"{who[0]} holds values that {op} does not take", f"{who[-1]} holds values that it does not take")
         if what == "left out":
             return first_fitting(*(f"{w} is {is_now}; the call works without it" for w in who))
         if what == "type":
@@ -154,7 +154,7 @@ class _Told:
             )
         if works and works != is_now:
             return first_fitting(*(f"{w} {self._verb()} {is_now}; it works with {works}" for w in who))
-        return first_fitting(*(f"{w} {self._verb()} {is_now}, which {op} does not take" for w in who), f"{who[1]} is not what it takes")
+        return first_fitting(*(f"{w} {self._verb()} {is_now}, which {op} does not take" for w in who), f"{who[-1]} is not what it takes")
 
     def _who(self) -> tuple[str, ...]:
         """The argument's names, the longest first: `x` (`mat2` of `mm`)."""
@@ -163,7 +163,7 @@ class _Told:
             text = self.run.history.names.get(self.known.value.id, "")
         full = f"{code(name)} of {self.op}"
         if text.replace(".", "").replace("_", "").isalnum() and not text[:1].isdigit() and text not in (name, "None", "True", "False"):
-            return f"{code(text)} ({full})", full, code(name)
+            return f"{code(text)} ({full})", code(text), full, code(name)
         return full, code(name)
 
     def _verb(self) -> str:
@@ -247,8 +247,8 @@ class _Told:
     def notes(self) -> list[str]:
         known, call, wrong = self.known, self.call, self.wrong
         value = known.value
-        schema = f" ({code(known.also)} in its schema)" if known.also == "self" else ""
-        notes = [f"{self._who()[0]}{schema} is {_full(value)}" if value is not None else ""]
+        schema = f", {code(known.also)} in its schema," if known.also == "self" else ""
+        notes = [f"{self._who()[0]}{schema} is {_full(self._with_values(value))}" if value is not None else ""]
         if known.of_constructor:
             notes.append(f"{named(self.run, self.run.history.module(call.module))} is built with it")
         declared = f"declared {code(known.takes)}" if known.takes else ""
@@ -262,6 +262,11 @@ class _Told:
         if words and wrong.what not in SIGNATURE:
             notes.append(f"torch: {words[0][:200]}")
         return [note for note in notes if note]
+
+    def _with_values(self, value: Value) -> Value:
+        """With the range of its values, which was read when the op failed."""
+        ids = {t.id: t for t in self.run.op.inputs} if self.run.op is not None else {}
+        return ids.get(value.id, value) if isinstance(value, TensorFacts) and self.wrong.what in ("values", "said") else value
 
     def _trying(self) -> str:
         """What was found by making the call again."""
@@ -298,7 +303,11 @@ def _short(value: Value) -> str:
 def _full(value: Value | None) -> str:
     if isinstance(value, TensorFacts):
         where = "" if value.layout == "strided" else f" {value.layout}"
-        held = f", values {value.values.low} to {value.values.high}" if value.values is not None and value.values.low is not None else ""
+        held = (
+            f" with values from {value.values.low} to {value.values.high}"
+            if value.values is not None and value.values.low is not None
+            else ""
+        )
         return f"{tensor_text(value)}{where}{held}"
     if isinstance(value, Items) and not tensors_in(value):
         inside = ", ".join(value_text(item) for item in value.items[:8]) + (", …" if value.length > 8 else "")
