@@ -102,7 +102,7 @@ def refusal(run: Reading, family: Family, group: str) -> Diagnosis | None:
         trail=trail,
         notes=told.notes(),
         fixes=told.fixes(cause),
-        confidence=Confidence.LIKELY if wrong.tried or wrong.named else Confidence.POSSIBLE,
+        confidence=Confidence.LIKELY if wrong.named or wrong.tried and wrong.what != "said" else Confidence.POSSIBLE,
     )
 
 
