@@ -67,7 +67,10 @@ class Refused:
         return target(*args, **kwargs)
 
 
-_ELSEWHERE = ("torch.multiprocessing", "torch.utils.data", "torch._dynamo", "torch.compiler", "torch.hub", "torch.onnx")
+_ELSEWHERE = (
+    *("torch.multiprocessing", "torch._dynamo", "torch.compiler", "torch.hub", "torch.onnx", "torch.jit", "torch.fx", "torch.export"),
+    *("torch.package", "torch.autograd", "torch.func", "torch._functorch", "torch.testing._comparison", "torch.profiler"),
+)
 """Modules whose functions run other code: what fails there says nothing of the arguments."""
 
 

@@ -199,7 +199,8 @@ def _by_trying(call: Call, message: str, tried: Sequence[Change]) -> Wrong | Non
 
 def _standing(known: Parameter) -> int:
     """What is rather wrong than others: an `out` that was given must be as the result is; a default is rarely what is wrong."""
-    return 2 if known.name == "out" and known.given else 0 if known.given else -2
+    is_default = not known.given or isinstance(known.value, Plain) and known.value.text == known.default
+    return 2 if known.name == "out" and known.given else -2 if is_default else 0
 
 
 def _by_others(call: Call, tried: Sequence[Change]) -> Wrong | None:
