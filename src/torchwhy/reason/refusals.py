@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ..family import Family
 from ..model import Call, Confidence, Diagnosis, Evidence, Fix, Items, Label, Parameter, Plain, Span, TensorFacts, Value, tensors_in
-from .arguments import Wrong, parameter, wrong_argument
+from .arguments import Wrong, wrong_argument
 from .convert import conversion_fixes
 from .origins import argument
 from .provenance import Property, Size
@@ -313,6 +313,3 @@ def _full(value: Value | None) -> str:
         inside = ", ".join(value_text(item) for item in value.items[:8]) + (", …" if value.length > 8 else "")
         return f"[{inside}]" if value.kind == "list" else f"({inside})"
     return value_text(value)
-
-
-__all__ = ["NO_OPS", "call_of", "group_of", "parameter", "refusal", "written", "wrong_of"]
