@@ -79,7 +79,17 @@ def _parameters(callee: Callable[..., Any], count: int, keywords: tuple[str, ...
         return tuple(Slot(p.name, None, _kind(p.annotation), p.default, by_keyword=p.kind is p.KEYWORD_ONLY) for p in named), rest
     if isinstance(callee, type):
         return (), rest
-    return _of_aten(plain_name(callee), count, keywords, kinds), rest
+    slots = _of_aten(plain_name(callee), count, keywords, kinds)
+    documented = _documented(callee)
+    if documented and slots and slots[0].name != "input" and slots[0].name not in documented:  # an operator of TorchScript with that name
+        return tuple(Slot(name) for name in documented), rest
+    return slots, rest
+
+
+def _documented(callee: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that can be given by position, by the docstring's first line."""
+    found = re.match(r"[\w.]+\(([^*)]*)", (getattr(callee, "__doc__", "") or "").strip())
+    return re.findall(r"(?:^|,)\s*(\w+)", found[1]) if found is not None else []
 
 
 def _kind(annotation: Any) -> str:

@@ -85,10 +85,13 @@ def wrong_argument(call: Call, message: str, tried: Sequence[Change] | None) -> 
     found = (
         _by_form(call, message, changes)
         or _by_trying(call, message, changes)
+        or _mistyped(call)
         or _by_words(call, message)
         or _by_others(call, changes)
         or _tensorless(call)
     )
+    if found is not None and found.what in ("value", "left out", "said") and _is_mistyped(found.parameter):
+        return replace(found, what="type")
     if found is None or found.what != "said" or not isinstance(found.parameter.value, TensorFacts):
         return found
     properties: tuple[What, ...] = ("device", "dtype", "rank", "size")
@@ -114,7 +117,7 @@ def _by_form(call: Call, message: str, tried: Sequence[Change]) -> Wrong | None:
         found_parameter = parameter(call, said["name"] or said["parameter"] or said["old"] or "")
         if found_parameter is not None and (found_parameter.given or not any(p.given for p in call.parameters)):
             mine = [c for c in works if c.parameter == found_parameter.name]
-            is_type = "must be" in message and ", not " in message
+            is_type = "must be" in message and (", not " in message or "of type" in message)
             told = best(mine, message) if mine else None
             what: What = "type" if is_type else told.what if told is not None else "said"
             return Wrong(found_parameter, what, told.instead if told is not None else None, tried=told is not None, named=True)
@@ -128,7 +131,10 @@ def _type_instead(marked: Parameter, works: list[Change]) -> Value | None:
 
 def _by_kind(call: Call, message: str) -> Parameter | None:
     """The argument of the type that lacks what was asked of it: `'int' object has no attribute 'dim'`."""
-    said = re.search(r"'(\w+)' object has no attribute '|doesn't apply to an? '(\w+)' object|object of type '(\w+)' has no", message)
+    said = re.search(
+        r"'(\w+)' object has no attribute '|doesn't apply to an? '(\w+)' object|object of type '(\w+)' has no|expected [\w.]+ \(got (\w+)\)",
+        message,
+    )
     if said is None:
         return None
     kind = next(filter(None, said.groups()))
@@ -208,6 +214,19 @@ def _by_others(call: Call, tried: Sequence[Change]) -> Wrong | None:
     moved = {c.parameter for c in tried if c.outcome == "other" and c.what not in ("type", "left out")}
     given = [p for p in call.parameters if p.given and p.name in moved]
     return Wrong(given[0], "said", tried=True) if len(given) == 1 else None
+
+
+def _mistyped(call: Call) -> Wrong | None:
+    """The one argument whose type is not the declared one."""
+    found = [p for p in call.parameters if p.given and _is_mistyped(p)]
+    return Wrong(found[0], "type", named=True) if len(found) == 1 else None
+
+
+def _is_mistyped(known: Parameter) -> bool:
+    kind = known.value.kind if isinstance(known.value, Plain) else ""
+    if kind == "str":
+        return re.search(r"\b(?:int|float|number|SymInt|Scalar)\b", known.takes) is not None and "str" not in known.takes
+    return kind == "float" and re.fullmatch(r"(?:Optional\[)?(?:int|List\[int\]|SymInt)\]?(?: \| None)?", known.takes) is not None
 
 
 def _tensorless(call: Call) -> Wrong | None:

@@ -309,7 +309,7 @@ def _full(value: Value | None) -> str:
             else ""
         )
         return f"{tensor_text(value)}{where}{held}"
-    if isinstance(value, Items) and not tensors_in(value):
+    if isinstance(value, Items) and value.kind != "dict" and not tensors_in(value):
         inside = ", ".join(value_text(item) for item in value.items[:8]) + (", …" if value.length > 8 else "")
-        return f"[{inside}]" if value.kind == "list" else f"({inside})"
+        return f"[{inside}]" if value.kind == "list" else f"({inside}{',' if value.length == 1 else ''})"
     return value_text(value)
