@@ -81,7 +81,9 @@ def _parameters(callee: Callable[..., Any], count: int, keywords: tuple[str, ...
         return (), rest
     slots = _of_aten(plain_name(callee), count, keywords, kinds)
     documented = _documented(callee)
-    if documented and slots and slots[0].name != "input" and slots[0].name not in documented:  # an operator of TorchScript with that name
+    if (
+        documented and slots and "Tensor" not in slots[0].takes and slots[0].name not in documented
+    ):  # an operator of TorchScript with that name
         return tuple(Slot(name) for name in documented), rest
     return slots, rest
 
