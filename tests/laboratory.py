@@ -128,12 +128,13 @@ def _serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            _become(json.loads(line))
-        answers.write(f"{_wait(child)}\n")
+            become(json.loads(line))
+        answers.write(f"{wait_for(child)}\n")
         answers.flush()
 
 
-def _wait(child: int) -> int:
+def wait_for(child: int) -> int:
+    """The exit code of a child, which is ended when it takes too long."""
     timer = threading.Timer(LIMIT_S, os.kill, (child, 9))
     timer.start()
     _, status = os.waitpid(child, 0)
@@ -141,7 +142,7 @@ def _wait(child: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _become(request: dict[str, str]) -> None:
+def become(request: dict[str, str]) -> None:
     """Be that program: what the interpreter does at the end of one is done here, as this process has an end of its own."""
     from torchwhy.program import Program
     from torchwhy.session import Options, Session

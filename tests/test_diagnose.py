@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from torchwhy.catalogue import faults
-from torchwhy.diagnose import diagnose, is_torchs_doing, judge, needs
+from torchwhy.diagnose import diagnose, is_torchs, is_torchs_doing, judge, needs
 from torchwhy.family import Example, Family, Trigger
-from torchwhy.model import Confidence, Diagnosis, Edit, Evidence, Failure, Fix, Frame, Label, OpRecord, Report, Span
+from torchwhy.model import Call, Confidence, Diagnosis, Edit, Evidence, Failure, Fix, Frame, Label, OpRecord, Report, Span
 
 
 class Sure(Family):
@@ -57,6 +58,12 @@ class Silent(Sure):
         return None
 
 
+class Last(Sure):
+    code = "TW5004"
+    rank = -1
+    needs = ("tried",)
+
+
 FAILURE = Failure("RuntimeError", "bad luck")
 EVIDENCE = Evidence(failure=FAILURE, sources=(("a.py", "x\n"),))
 
@@ -90,6 +97,22 @@ def test_nothing_matched_is_an_honest_unknown() -> None:
 def test_needs_are_asked_only_for_matches() -> None:
     assert needs(FAILURE, [Sure(), Unsure()]) == ("literals",)
     assert needs(Failure("E", "other"), [Sure()]) == ()
+
+
+def test_a_last_resort_is_asked_only_where_no_other_answered_and_torch_raised() -> None:
+    torchs = Evidence(failure=Failure("RuntimeError", "bad luck", frames=(Frame(Span("torch/x.py", 1), "torch"),)))
+    assert codes(torchs, Last(), Unsure()) == ["TW5001"]
+    assert codes(torchs, Last(), Silent()) == ["TW5004"]
+    assert codes(EVIDENCE, Last()) == []
+    assert needs(FAILURE, [Last()]) == ("tried",)
+    assert needs(FAILURE, [Last(), Unsure()], diagnose(torchs, [Last(), Unsure()]).diagnoses) == ("literals",)
+
+
+def test_a_call_refused_at_once_is_torchs() -> None:
+    def evidence(origin: Any) -> Evidence:
+        return Evidence(failure=Failure("TypeError", "bad", frames=(Frame(Span("a.py", 1), origin),)), call=Call("add"))
+
+    assert is_torchs(evidence("user")) and not is_torchs(evidence("library"))
 
 
 def test_fixes_get_their_diff() -> None:

@@ -15,6 +15,7 @@ from .reason.foreign import is_torchs_text
 from .reason.imports import with_imports
 from .reason.memory import memory_numbers
 from .reason.operands import expressions
+from .reason.parameters import with_parameters
 from .reason.source import Sources
 
 _CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
@@ -33,7 +34,8 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     answer = diagnose(report.evidence, families or catalogue.families)
     outcome: Outcome = "failed" if answer.diagnoses or is_torchs(report.evidence) else "not-torch"
     problems = (*report.problems, *report.evidence.problems, *catalogue.problems, *answer.problems)
-    diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in answer.diagnoses)
+    told = [replace(d, notes=with_parameters(d, report.evidence)) for d in answer.diagnoses]
+    diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in told)
     memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
     return replace(
         report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())
@@ -43,7 +45,8 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     """Every family's answer, best first: of the deepest exception of the chain first, then by rank, confidence and code.
 
-    A family that a `caused_by` matched gets the evidence with that one as its failure.
+    A family that a `caused_by` matched gets the evidence with that one as its failure. A family of negative rank is a last resort: it is
+    asked about the exception that came out, where torch raised it and no other family answered.
     """
     found: list[tuple[tuple[int, int, int, int], Diagnosis]] = []
     problems: list[str] = []
@@ -57,6 +60,8 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
             failure = replace(failure, message=told)
         seen_so = replace(evidence, failure=failure)
         for place, family in enumerate(families):
+            if family.rank < 0:
+                continue
             try:
                 diagnosis = _ask(family, failure, seen_so)
             except Exception as error:
@@ -64,16 +69,32 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
                 continue
             if diagnosis is not None:
                 found.append(((-depth, -family.rank, _CONFIDENCE.index(diagnosis.confidence), place), diagnosis))
+    if not found and evidence.failure is not None and is_torchs(evidence):
+        for place, family in enumerate(_last(families)):
+            try:
+                diagnosis = _ask(family, evidence.failure, evidence)
+            except Exception as error:
+                problems.append(f"{family.slug} raised {type(error).__name__}: {error}")
+                continue
+            if diagnosis is not None:
+                found.append(((0, -family.rank, _CONFIDENCE.index(diagnosis.confidence), place), diagnosis))
     best: dict[str, Diagnosis] = {}
     for _, diagnosis in sorted(found, key=lambda pair: pair[0]):
         best.setdefault(diagnosis.code, diagnosis)
     return Answer(tuple(best.values()), tuple(problems))
 
 
-def needs(failure: Failure | None, families: Sequence[Family]) -> tuple[str, ...]:
-    """The dear evidence that the families whose trigger matched ask for."""
-    wanted = (need for f in chain(failure) for family in families if _match(family, f) for need in family.needs)
+def needs(failure: Failure | None, families: Sequence[Family] = (), found: Sequence[Diagnosis] = ()) -> tuple[str, ...]:
+    """The dear evidence that the families whose trigger matched ask for; a last resort asks only where no other family has answered."""
+    families = families or load().families
+    answered = {d.code for d in found} - {family.code for family in _last(families)}
+    asked = [family for family in families if family.rank >= 0 or not answered]
+    wanted = (need for f in chain(failure) for family in asked if _match(family, f) for need in family.needs)
     return tuple(dict.fromkeys(wanted))
+
+
+def _last(families: Sequence[Family]) -> list[Family]:
+    return [family for family in families if family.rank < 0]
 
 
 def chain(failure: Failure | None) -> Iterator[Failure]:
@@ -87,7 +108,13 @@ def is_torchs(evidence: Evidence) -> bool:
     """Whether torch raised it, by what was recorded, or by what a text says."""
     if evidence.from_text:
         return evidence.failure is not None and is_torchs_text(evidence.failure)
-    return is_torchs_doing(evidence.failure)
+    return is_torchs_doing(evidence.failure) or _refused_at_once(evidence)
+
+
+def _refused_at_once(evidence: Evidence) -> bool:
+    """Whether the program's line called into torch, and the call was refused before any code of torch's ran that a traceback would show."""
+    innermost = evidence.failure.frames[-1] if evidence.failure is not None and evidence.failure.frames else None
+    return evidence.call is not None and innermost is not None and innermost.origin == "user"
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:

@@ -75,9 +75,10 @@ class Family:
     title: ClassVar[str] = ""
     triggers: ClassVar[tuple[Trigger, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
-    """Names of dear evidence (see evidence/probes.py), gathered only when a trigger matched."""
+    """Names of dear evidence (`tried`: see evidence/trying.py), gathered only when a trigger matched."""
     rank: ClassVar[int] = 0
-    """Order among families that answer the same failure: the higher is the more specific."""
+    """Order among families that answer the same failure: the higher is the more specific. A negative one is a last resort, asked where no other
+    family answered."""
     examples: ClassVar[tuple[Example, ...]] = ()
     near_misses: ClassVar[tuple[NearMiss, ...]] = ()
     log_examples: ClassVar[tuple[LogExample, ...]] = ()

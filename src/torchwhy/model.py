@@ -334,6 +334,49 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the failing call's callee. `value` is what the call gave; None where it gave nothing, or the text does not show what."""
+
+    name: str
+    value: Value | None = None
+    given: bool = False
+    takes: str = ""
+    """The declared type, such as `Tensor` or `Optional[int]`."""
+    default: str | None = None
+    also: str = ""
+    """Another name of it: ATen's `self` is `input` in the documentation."""
+    by_keyword: bool = False
+    """It can't be passed by position."""
+    of_constructor: bool = False
+    """Of a layer's call: what the layer was built with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call into torch, made by the program's innermost line, that failed."""
+
+    name: str
+    kind: Literal["function", "method", "layer", "constructor"] = "function"
+    parameters: tuple[Parameter, ...] = ()
+    signature: str = ""
+    """In one line, as the documentation or Python has it."""
+    module: int | None = None
+    """Of a layer's call: the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The failing call made again on copies with one argument changed, and what came of it."""
+
+    parameter: str
+    what: Literal["device", "layout", "dtype", "rank", "size", "values", "grad", "value", "type", "left out"]
+    instead: Value | None = None
+    outcome: Literal["works", "other"] = "works"
+    """works: it returned; other: it was refused for another reason."""
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An exception that came out of the program. `caused_by` is the exception it was raised from or while handling."""
 
@@ -430,6 +473,10 @@ class Evidence:
     environment: Environment = Environment()
     recording: Recording = Recording()
     probes: tuple[Probe, ...] = ()
+    call: Call | None = None
+    """The call into torch that failed, where the program's innermost line made one."""
+    tried: tuple[Change, ...] | None = None
+    """What single changes of its arguments do; None where that was not tried, or the copies did not fail in the same way."""
     from_text: bool = False
     """Read from a printed text: no ops, no modules, no values."""
     context: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from .arrival import Arrival
 from .program import Program
 
 if TYPE_CHECKING:
+    from .evidence.refused import Refused
     from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
     from .replay.pristine import Pristine, Show, Start
@@ -49,6 +50,7 @@ class Session:
         self.evidence: Evidence | None = None
         self.report: Report | None = None
         self.error: BaseException | None = None
+        self.refused: Refused | None = None
         self.exit_code: int = 0
         self.problems: list[str] = []
         self.started = self.ended = self.arrived = self.gathering_s = 0.0
@@ -113,7 +115,7 @@ class Session:
                 from .evidence.children import with_children
                 from .evidence.gather import gather
 
-                self.evidence = with_children(gather(error, self.recorder))
+                self.evidence = with_children(gather(error, self.recorder, self.refused))
         self.gathering_s = time.perf_counter() - began
 
     def finish(self) -> None:
@@ -130,7 +132,7 @@ class Session:
             self.report = self._judged()
             self._tell(self.report)
         with self._guard("the waiting process could not be ended"):
-            self.error = None
+            self.error = self.refused = None
             if self.pristine is not None:
                 self.pristine.close()
         if self.interrupted and self.loaded.source is not None:
@@ -157,9 +159,21 @@ class Session:
             if self.evidence is not None:
                 from .diagnose import judge
 
-                report = judge(report)
+                report = self._with_needs(judge(report))
         timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
         return self._with_problems(self._proven(replace(report, timing=timing)))
+
+    def _with_needs(self, report: Report) -> Report:
+        """Judged once more, with the dear evidence that families ask for."""
+        from .diagnose import judge, needs
+
+        if report.outcome != "failed" or self.refused is None or self.error is None:
+            return report
+        if "tried" not in needs(report.evidence.failure, found=report.diagnoses):
+            return report
+        from .evidence.trying import tried
+
+        return judge(replace(report, evidence=replace(report.evidence, tried=tried(self.refused, self.error)), problems=()))
 
     def _proven(self, report: Report) -> Report:
         """The report with its fixes run, where that was asked for and can be done safely."""
@@ -202,6 +216,7 @@ class Session:
         if show is None:
             return program.execute()
         from .evidence.gather import gather
+        from .evidence.refused import refused_call
         from .incident import to_plain
         from .record.recorder import Recorder
 
@@ -211,7 +226,7 @@ class Session:
             program.execute()
         except Exception as error:
             recorder.failing(error)
-            show(to_plain(gather(error, recorder)))
+            show(to_plain(gather(error, recorder, refused_call(error, recorder))))
             raise
 
     def _diagnosed(self, evidence: Mapping[str, Any]) -> Report:
@@ -249,6 +264,10 @@ class Session:
         with self._guard("the failing call could not be noted"):
             if self.recorder is not None and self._is_ours():
                 self.recorder.failing(error)
+                if isinstance(error, Exception):
+                    from .evidence.refused import refused_call
+
+                    self.refused = refused_call(error, self.recorder)
 
     def _ended(self, exit_code: int) -> None:
         self.ended = time.perf_counter()

@@ -22,6 +22,8 @@ from .graph import graph_of, roots_of
 from .loading import Loading, loading_of, raised_elsewhere, returns_of, samples_of, spans_of, with_returns, worker_piece
 from .names import module_roots, tensor_names
 from .pickling import unpicklable
+from .refused import Refused
+from .trying import call_facts
 from .worker_text import in_worker
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ _SOURCE_LIMIT = 2_000_000
 _FILES = 400
 
 
-def gather(error: BaseException, recorder: "Recorder") -> Evidence:
-    """Everything that is known of the failure, as plain data. Leaves the recorder stopped."""
+def gather(error: BaseException, recorder: "Recorder", refused: Refused | None = None) -> Evidence:
+    """Everything that is known of the failure, as plain data. Leaves the recorder stopped. `refused`: the live call, where one was kept."""
     seen = recorder.summary()
     recorder.stop()
     levels = walk(strip_traceback(error.__traceback__))
@@ -79,6 +81,7 @@ def gather(error: BaseException, recorder: "Recorder") -> Evidence:
         environment=environment(),
         recording=seen,
         probes=unpicklable(error, loading, levels),
+        call=call_facts(refused, recorder) if refused is not None else None,
         problems=tuple(recorder.problems),
     )
 

@@ -66,6 +66,11 @@ class Modules:
             tuple(describe(a, 2) for a in args[:64]), {k: describe(v, 2) for k, v in kwargs.items()}, places_from(frame, 8), None
         )
 
+    def passed(self, module: nn.Module) -> dict[str, Value]:
+        """What the module's constructor call gave, by parameter name; empty where it was not seen."""
+        settings, passed, _ = _bind(type(module), self.births.get(self.identities.of(module)))
+        return {argument.name: argument.value for argument in settings if argument.name in passed}
+
     def module_facts(self, roots: Mapping[str, nn.Module]) -> tuple[ModuleFacts, ...]:
         """All living modules, each under the path from the first root that holds it."""
         names: dict[int, str] = {}

@@ -16,7 +16,8 @@ from .spans import HIDDEN, is_own_code
 T = TypeVar("T")
 
 
-def _is_dispatch(code: CodeType) -> bool:
+def is_dispatch(code: CodeType) -> bool:
+    """Whether it is the function by which torch hands a call to a mode."""
     return code.co_name == "handle_torch_function" and code.co_filename.replace("\\", "/").endswith("torch/overrides.py")
 
 
@@ -30,7 +31,7 @@ def _kept(entries: Iterable[T], code_of: Callable[[T], CodeType]) -> list[T]:
     for entry in entries:
         code = code_of(entry)
         if is_own_code(code):
-            if kept and _is_dispatch(code_of(kept[-1])):
+            if kept and is_dispatch(code_of(kept[-1])):
                 kept.pop()
                 again = True
             continue

@@ -31,7 +31,7 @@ def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], Non
     _limit(resource.RLIMIT_CPU, int(seconds * 4) + 2)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
-    _limit(resource.RLIMIT_DATA, _data_bytes() + memory)
+    limit_memory(memory)
     os.register_at_fork(after_in_child=die_with_parent)
     devices = [os.devnull, *glob.glob("/dev/nvidia*")]
     fence_in([scratch, *([_SHARED] if os.path.isdir(_SHARED) else [])], [d for d in devices if not os.path.isdir(d)])
@@ -108,6 +108,12 @@ def _changed(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, Any]]:
 
 def _shown(path: Any) -> str:
     return os.path.basename(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else "a file"
+
+
+def limit_memory(more: int) -> None:
+    """So many bytes of private memory beyond those that this process has, and no more; where the system tells how many it has."""
+    if os.path.exists("/proc/self/status"):
+        _limit(resource.RLIMIT_DATA, _data_bytes() + more)
 
 
 def _limit(what: int, most: int) -> None:

@@ -43,7 +43,9 @@ class Mismatch(Family):
             r"Input type \((?:torch\.)?(?P<one>[\w.]*)Tensor\) and (?:weight|bias) type \((?:torch\.)?(?P<two>[\w.]*)Tensor\) should be the same"
         ),
         Trigger(r"Expected object of (?:device type|backend) (?P<one>\w+) but got (?:device type|backend) (?P<two>\w+)"),
-        Trigger(r"indices should be either on|is not on the expected device|should be on the same device"),
+        Trigger(
+            r"indices should be either on|is not on the expected device|(?:should|must|expected to) be (?:on|in) the same device|to be on the same device"
+        ),
         Trigger(r"Expected a '(?P<one>\w+)' device type for generator but found '(?P<two>\w+)'"),
     )
 

@@ -86,8 +86,9 @@ class Mismatch(Family):
         layer = run.layer
         other = named(run, layer) if layer is not None else code(right.name or "the other")
         cause = run.dtype_cause(wrong.decision)
+        the = "the input " if layer is not None and wrong.tensor.id not in run.history.owner_of else ""
         notes = [
-            f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"
+            f"{the}{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"
         ]
         if layer is not None and layer.built:
             notes.append(f"{named(run, layer)}, built at {place(layer.built[0])}, has {right.tensor.dtype} parameters")

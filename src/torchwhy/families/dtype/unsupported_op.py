@@ -51,6 +51,8 @@ class UnsupportedOp(Family):
         got = dtype_name(groups.get("got") or "") or ("bool" if "ool" in run.failure.message else "")
         op = run.op.name if run.op is not None else (groups.get("kernel") or "the op").lower()
         tensor = next((t for _, t in run.tensors if t.dtype == got), None) or (run.tensors[0][1] if run.tensors and not got else None)
+        if tensor is None and run.op is not None and not evidence.from_text:
+            return None  # it is not about the dtype of a tensor that the call got
         if tensor is None:
             return run.diagnosis(
                 self, f"{code(op)} has no kernel for {got or 'this dtype'}", None, notes=(run.failure.message.splitlines()[0],)

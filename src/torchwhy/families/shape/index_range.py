@@ -160,10 +160,12 @@ class IndexRange(Family):
         because = f"promises {loader.length} samples, there are {size}"
         return run.diagnosis(self, headline, span, because, trail=trail, notes=notes, fixes=[fix])
 
-    def _count(self, run: Reading, op: OpRecord, x: TensorFacts) -> Diagnosis:
+    def _count(self, run: Reading, op: OpRecord, x: TensorFacts) -> Diagnosis | None:
         k, dim = number(op.argument("k")) or 0, number(op.argument("dim"))
         dim = (dim if dim is not None else -1) % max(1, x.rank)
-        size, name = (x.shape or (0,))[dim], run.name("input", "self")
+        if not x.shape or not -x.rank <= dim < x.rank:
+            return None
+        size, name = x.shape[dim], run.name("input", "self")
         plain = [e for e in run.sources.arguments(run.raised) if e.keyword in (None, "k") and e.text != name]
         cause = run.expression_origins(plain[0].span, run.calls, k) if plain else Cause(run.raised)
         headline = first_fitting(

@@ -81,6 +81,8 @@ class PoolKernel(Family):
             return run.diagnosis(self, f"{called_in_line(run) or 'the layer'}: {what} is larger than its input of {has}", None)
         window, axis, count = self._window(run, x, told)
         dim = x.rank - count + axis if "unfolded" not in told else int(told["unfolded"])
+        if not 0 <= dim < x.rank:
+            return None
         size = x.shape[dim]
         maps = "x".join(map(str, x.shape[x.rank - count :]))
         what = f"maps of {maps}" if count > 1 else f"a length of {size}"
