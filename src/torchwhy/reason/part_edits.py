@@ -26,7 +26,8 @@ def joined_again(run: Reading, cut: Span, asked: str) -> edits.Edits:
     if not parts:
         return ()
     dims = {_dimension(index) for _, _, index in parts}
-    last, dim = statement, next(iter(dims))
+    last: ast.stmt = statement
+    dim = next(iter(dims))
     if len(parts) == 1:
         for later in following(run.sources, cut):
             more = _parts(source, later) if isinstance(later, ast.Assign) else []
@@ -41,8 +42,7 @@ def joined_again(run: Reading, cut: Span, asked: str) -> edits.Edits:
     covers = _covers([_at(index, dim) for _, _, index in parts])
     if not used or not covers:
         return _cut_later(run, source, parts[0][1], parts[0][2], asked)
-    made = edits.insert_after(run.sources, source.file, last.lineno, text)
-    return (*made, *edits.add_import(run.sources, source.file, "import torch"))
+    return edits.insert_after(run.sources, source.file, last.lineno, text)
 
 
 def _parts(source: SourceFile, statement: ast.Assign) -> list[tuple[str, str, list[ast.expr]]]:

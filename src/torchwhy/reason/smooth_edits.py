@@ -52,9 +52,7 @@ def in_place_of_comparison(run: Reading, op: OpRecord, before: TensorFacts) -> e
     else:
         first, second = (left, right) if over else (right, left)
         text = f"torch.sigmoid({first} - {grouped(second)})"
-    whole = _with_casts(source, node)
-    made = edits.replace_text(source.span(whole), text)
-    return (*made, *edits.add_import(run.sources, source.file, "import torch")) if text.startswith("torch.") and _lacks(source) else made
+    return edits.replace_text(source.span(_with_casts(source, node)), text)
 
 
 def _with_casts(source: SourceFile, node: ast.expr) -> ast.expr:
@@ -65,10 +63,6 @@ def _with_casts(source: SourceFile, node: ast.expr) -> ast.expr:
         if not isinstance(call, ast.Call) or call.func is not method:
             return node
         node = call
-
-
-def _lacks(source: SourceFile) -> bool:
-    return not any(isinstance(n, ast.Import) and any(a.name == "torch" and a.asname is None for a in n.names) for n in source.nodes)
 
 
 def twice_differentiable(run: Reading, op: OpRecord | None, plain: str) -> tuple[tuple[str, edits.Edits], ...]:

@@ -96,8 +96,8 @@ class IndexRange(Family):
         notes = [tensor_account(run, x, name), size_account(run, x, dim)]
         if size:
             notes.append(f"the indices of a dimension of {size} are 0 to {size - 1}")
-        if op.phase == "data" and (loader := self._promised(run, size)) is not None:
-            return self._length(run, headline, loader, size, notes)
+        if (op.phase == "data" or run.failure.worker is not None) and (loader := self._promised(run, size)) is not None:
+            return self._length(run, headline, loader, size, notes, name)
         if size == 0:
             decision = run.decided(x, Size(dim))
             notes.append(f"{code(name)} is empty there, so it has no index {value or 0}")
@@ -115,7 +115,10 @@ class IndexRange(Family):
             )
         if last is not None and last.kind == "loop" and value == str(size) and last.text.startswith("range("):
             bound = run.sources.arguments(last.span)
-            if bound:
+            if len(bound) == 3 and bound[2].text.startswith("-"):
+                made = tuple(e for b in bound[:2] for e in edits.set_value(run.sources, b.span, "-1" if b.text == "0" else f"{b.text} - 1"))
+                fixes.insert(0, Fix(f"start the loop at {size - 1}, and go on to 0", made))
+            elif bound:
                 made = edits.set_value(
                     run.sources, bound[-1 if len(bound) < 3 else 1].span, f"{bound[-1 if len(bound) < 3 else 1].text} - 1"
                 )
@@ -138,13 +141,15 @@ class IndexRange(Family):
         own = (m for m in run.evidence.loaders if m.dataset_defined is not None and m.length is not None)
         return next((m for m in own if (m.length or 0) > size and m.sampler in ("SequentialSampler", "RandomSampler")), None)
 
-    def _length(self, run: Reading, headline: str, loader: LoaderFacts, size: int, notes: list[str]) -> Diagnosis:
+    def _length(self, run: Reading, headline: str, loader: LoaderFacts, size: int, notes: list[str], name: str) -> Diagnosis:
         assert loader.dataset_defined is not None
         given = length_return(run.sources, loader.dataset_defined, loader.dataset)
         notes.append(
             f"{code(loader.dataset + '.__len__')} tells {loader.length} samples, `__getitem__` finds {size}; the loader asked for more"
         )
-        fix = Fix(f"let `__len__` return {size}, the number of samples that there are")
+        told = given is not None and name.startswith("self.")
+        made = edits.set_value(run.sources, given, f"len({name})") if told and given is not None else ()
+        fix = Fix(f"let `__len__` return {size}, the number of samples that there are", made, "safe")
         span = given or loader.dataset_defined
         trail = [Label(span, f"{loader.length} samples"), Label(run.raised, "raised here")]
         because = f"promises {loader.length} samples, there are {size}"
@@ -199,7 +204,8 @@ class IndexRange(Family):
         notes += [tensor_account(run, x, table), size_account(run, x, dim)]
         cause, because = index_cause(run, table, x, dim, index)
         fixes = [
-            Fix(f"make the indices for {code(table)}: below {size}"),
+            counted_from_zero(run, index, name, size, cause)
+            or Fix(f"make the indices for {code(table)}: below {size}"),
             Fix(f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}"),
         ]
         return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
