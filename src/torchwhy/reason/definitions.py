@@ -94,4 +94,3 @@ def _name_for(source: SourceFile, node: ast.Lambda) -> str:
     target = parent.targets[0] if isinstance(parent, ast.Assign) else None
     text = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
     return f"{text}_function" if text else "transform"
-

@@ -18,6 +18,7 @@ from ..model import Confidence, Fix, Label, ModuleFacts, OpRecord, Span, TensorF
 from . import edits
 from .accounts import called, setting_account, size_account, tensor_account
 from .fits import Kind, Shape, Step, steps
+from .layer_edits import pooled
 from .partings import parted
 from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
@@ -134,7 +135,9 @@ def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shap
             f"make {misfit.gets} at {place(size.span)} {misfit.wants}", edits.replace_text(size.span, str(misfit.wants)), changes=changes
         )
     missing = _missing(run, misfit, fits)
-    fixes = [*(missing[4] if missing else ()), fix]
+    smaller = pooled(run, misfit.tensor, misfit.wants) if misfit.setting == "in_features" else ()
+    pooling = Fix(f"pool the maps to {misfit.wants} features before", smaller, changes="any size of picture then goes through")
+    fixes = [*(missing[4] if missing else ()), fix, *([pooling] if smaller else [])]
     return "news", cause or run.raised, f"{misfit.gets} where {misfit.wants} came before", (note, told), fixes, Confidence.LIKELY
 
 

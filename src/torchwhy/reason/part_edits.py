@@ -38,7 +38,9 @@ def joined_again(run: Reading, cut: Span, asked: str) -> edits.Edits:
     if dim is None or len(dims) != 1 or any(not isinstance(_at(i, dim), ast.Slice) for _, _, i in parts):
         return _cut_later(run, source, parts[0][1], parts[0][2], asked)
     text = f"{whole} = torch.cat([{', '.join(name for name, _, _ in parts)}], dim={dim})"
-    used = any(isinstance(n, ast.Name) and n.id == whole.split(".")[0] and n.lineno > (last.end_lineno or 0) for n in _function(source, last))
+    used = any(
+        isinstance(n, ast.Name) and n.id == whole.split(".")[0] and n.lineno > (last.end_lineno or 0) for n in _function(source, last)
+    )
     covers = _covers([_at(index, dim) for _, _, index in parts])
     if not used or not covers:
         return _cut_later(run, source, parts[0][1], parts[0][2], asked)

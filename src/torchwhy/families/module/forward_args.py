@@ -34,6 +34,7 @@ from ...reason.built import as_settings, as_value, nothing_returned
 from ...reason.calls import frames_below
 from ...reason.constructors import misnamed
 from ...reason.holdings import class_of, lineage, method_of
+from ...reason.layer_edits import layer_by_layer
 from ...reason.links import made_at
 from ...reason.members import header
 from ...reason.reading import Reading, named, reading
@@ -100,7 +101,7 @@ class ForwardArgs(Family):
         cause, because, fixes = run.raised, "its arguments", self._call_fixes(run, said, takes)
         if module is not None and module.kind == "Sequential":
             notes.append("an `nn.Sequential` passes exactly one value from layer to layer")
-            fixes = [Fix("call its layers in a loop, with all inputs: keep them in an `nn.ModuleList`", (), "display-only")]
+            fixes = [Fix("call its layers in a loop, with all inputs", layer_by_layer(run, run.raised))]
         elif holder is not None and holder.built:
             cause, because = holder.built[0], "passes one value"
             notes.append(

@@ -32,6 +32,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span, TensorFacts
 from ...reason import edits, stepping
 from ...reason.emptied import Emptied, emptied
+from ...reason.group_edits import taken_once
 from ...reason.holdings import stored_anywhere
 from ...reason.members import paths_of, shown
 from ...reason.optimizers import given, given_origin, group_expression, the_optimizer, torch_frame, twice
@@ -292,7 +293,7 @@ class OptimizerFamily(Family):
             "one tensor under two names" if tie is not None else "a second time",
             trail=[Label(span, "has it a second time"), Label(run.raised, "raised here")] if span != run.raised else (),
             notes=notes,
-            fixes=[Fix(fix, (), "display-only")],
+            fixes=[Fix(fix, taken_once(run))],
             confidence=Confidence.CERTAIN if names else Confidence.LIKELY,
         )
 

@@ -26,7 +26,7 @@ from ...model import Diagnosis, Evidence, Fix, ModuleFacts
 from ...reason import edits
 from ...reason.accounts import setting_account
 from ...reason.provenance import Size
-from ...reason.ranges import Outlier, before_counting, beyond_told, counts, maker, maker_told, outlier, position_told
+from ...reason.ranges import Outlier, before_counting, beyond_told, counts, enlarged, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.wording import code, first_fitting, place, tensor_text
 
@@ -97,7 +97,10 @@ class EmbeddingRange(Family):
             Cause(made[0].span) if made is not None and made[0].span is not None else Cause(run.span_of("input", "indices") or run.raised)
         )
         notes.append(f"an embedding has no row {found.value}: padding needs a row of its own (padding_idx), no negative index")
-        fixes = [Fix(f"pad with an index that has a row, and name it as padding_idx, instead of {found.value}")]
+        given = run.span_of("input", "indices")
+        padded = edits.append_method(run.sources, given, ".clamp(min=0)") if given is not None else ()
+        changes = "row 0 is looked up for it" if padded else ""
+        fixes = [Fix(f"pad with an index that has a row, and name it as padding_idx, instead of {found.value}", padded, changes=changes)]
         return run.diagnosis(
             self, headline, cause, f"gives {found.value}", trail=run.trail(found.tensor, "values"), notes=notes, fixes=fixes
         )
@@ -113,7 +116,7 @@ class EmbeddingRange(Family):
             made = edits.wrap(run.sources, last.span, "", " + 1") if last.form == "call" else ()
             made = made or edits.set_value(run.sources, last.span, f"{last.text} + 1")
         else:
-            made = ()
+            made = enlarged(run, cause, found.limit, need)
         table = named(run, layer) if layer is not None else "the table"
         more = f" ({code(last.text + ' + 1')})" if last is not None and last.form != "literal" and need == found.limit + 1 else ""
         return [Fix(f"give {table} {need} rows{more}", made, changes=f"{why}; the table's weight has another size")]

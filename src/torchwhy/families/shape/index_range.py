@@ -31,7 +31,7 @@ from ...reason.dropped import dropped
 from ...reason.history import number
 from ...reason.origins import origins
 from ...reason.provenance import Size
-from ...reason.ranges import beyond_told, index_cause, maker, maker_told, outlier, position_told
+from ...reason.ranges import beyond_told, counted_from_zero, enlarged, index_cause, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import length_return
 from ...reason.wording import code, first_fitting, place, plural, shape_text
@@ -204,9 +204,11 @@ class IndexRange(Family):
         notes += [tensor_account(run, x, table), size_account(run, x, dim)]
         cause, because = index_cause(run, table, x, dim, index)
         fixes = [
-            counted_from_zero(run, index, name, size, cause)
-            or Fix(f"make the indices for {code(table)}: below {size}"),
-            Fix(f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}"),
+            counted_from_zero(run, index, name, size, cause) or Fix(f"make the indices for {code(table)}: below {size}"),
+            Fix(
+                f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}",
+                enlarged(run, cause, size, int(high) + 1) if high is not None else (),
+            ),
         ]
         return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
 
