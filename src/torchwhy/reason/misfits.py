@@ -24,6 +24,7 @@ from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
 from .shape_edits import put_before, without_method
 from .signatures import holds
+from .sum_edits import summed
 from .wording import code, place, shape_text
 
 Why = Literal["broken", "news", "missing", "giver", "layer"]
@@ -200,6 +201,8 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
             handed += 1
         here = Cause(here.origins[handed - 1].span, here.origins[:handed])
     fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
+    if misfit.gets > misfit.wants:
+        fixes += list(summed(run, misfit.layer, misfit.setting, misfit.gets))[:2]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
         shared_by = misfit.gets // (giver.number(decision.setting) or misfit.gets)  # two directions give twice the size

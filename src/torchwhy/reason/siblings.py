@@ -31,6 +31,20 @@ def given_elsewhere(sources: Sources, call: Span, only: str = "") -> Iterator[Fi
                 yield Fix(f"pass {code(f'{name}={text}')} here too, as {place(other.span(node))} does", made)
 
 
+def given_only_here(sources: Sources, call: Span) -> Iterator[Fix]:
+    """A fix for each keyword that the call gives and no other call of the same name does."""
+    source, mine = sources.file(call.file), sources.call_at(call)
+    others = list(_alike(sources, mine)) if mine is not None else []
+    if source is None or mine is None or not others:
+        return
+    known = {k.arg for _, node in others for k in node.keywords}
+    for keyword in mine.keywords:
+        if keyword.arg and keyword.arg not in known and isinstance(keyword.value, ast.Constant):
+            made = edits.remove_keyword(sources, source.span(mine), keyword.arg)
+            text = f"{keyword.arg}={source.segment(keyword.value)}"
+            yield Fix(f"leave out {code(text)}, as {place(others[0][0].span(others[0][1]))} does", made)
+
+
 def _alike(sources: Sources, mine: ast.Call) -> Iterator[tuple[SourceFile, ast.Call]]:
     name = called(mine)
     for source in sources.files() if name else ():

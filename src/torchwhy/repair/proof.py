@@ -158,7 +158,8 @@ class _Proof:
     def _holds_on(self, proven: _Proven, unpatched: Outcome) -> bool:
         if difference(proven.outcome, unpatched, unpatched.steps):
             return False
-        return proven.holds and (proven.outcome.steps > unpatched.steps or not self.report.evidence.optimizers)
+        later = proven.outcome.end == "ended" and proven.outcome.steps == unpatched.steps > 0  # it failed when the training was over
+        return proven.holds and (proven.outcome.steps > unpatched.steps or later or not self.report.evidence.optimizers)
 
     def _tried(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
         left = self._left()

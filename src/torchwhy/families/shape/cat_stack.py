@@ -175,13 +175,14 @@ class CatStack(Family):
 
     def _like_the_other(self, run: Reading, name: str, both: tuple[Named, Named]) -> list[Fix]:
         """The blamed side's maps scaled to the other's height and width."""
-        written = {e.text: e.span for e in run.sources.operands(run.raised)}
+        written, names = run.sources.operands(run.raised), [n for n, _ in run.tensors]
         first, second = both if both[0][0] == name else both[::-1]
-        if first[0] not in written or second[0] not in written or {s for s in (first[1].shape or ())[2:]} == {1}:
+        places = [names.index(side[0]) if side[0] in names else len(written) for side in (first, second)]
+        if max(places) >= min(len(written), len(names)) or set((first[1].shape or ())[2:]) == {1}:
             return []
         if (first[1].shape or ())[:1] != (second[1].shape or ())[:1]:
             return []
-        made = resized_like(run, written[first[0]], written[second[0]], first[1].rank)
+        made = resized_like(run, written[places[0]].span, written[places[1]].span, first[1].rank)
         title = f"bring {code(first[0])} to the other's size: `F.interpolate(…, size=…)`"
         return [Fix(title, made, changes="the maps are scaled by a pixel or more")] if made else []
 
