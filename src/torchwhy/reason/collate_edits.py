@@ -100,3 +100,26 @@ def resized(run: Reading, odd: Part, path: Sequence[Step], size: Sequence[int]) 
         return ()
     new = f"torch.nn.functional.interpolate({grouped(text)}[{extra}]{cast}, size=({height}, {width})){index}{back}"
     return edits.replace_text(span, new)
+
+
+_BY_METHOD = ("as_tensor", "to_tensor", "tensor", "as_array", "to_array", "numpy", "to_dict", "as_dict", "tolist")
+_AS_TEXT = {"date": ".isoformat()", "datetime": ".isoformat()", "time": ".isoformat()"}
+
+
+def converted(run: Reading, part: Part, path: Sequence[Step], kind: str) -> edits.Edits:
+    """What a batch can take in the place of this part: what its class gives itself, a date's text, a path's."""
+    place = written(run.sources, part.sample, path)
+    if place is None or not isinstance(place.node, ast.expr):
+        return ()
+    span = place.source.span(place.node)
+    if kind in _AS_TEXT:
+        return edits.append_method(run.sources, span, _AS_TEXT[kind])
+    if kind.endswith("Path") or kind in ("UUID", "Decimal"):
+        return edits.wrap(run.sources, span, "float(" if kind == "Decimal" else "str(", ")")
+    for source in run.sources.files():
+        for cls in source.nodes:
+            if isinstance(cls, ast.ClassDef) and cls.name == kind:
+                own = {m.name for m in cls.body if isinstance(m, ast.FunctionDef) and len(m.args.args) - len(m.args.defaults) == 1}
+                method = next((name for name in _BY_METHOD if name in own), "")
+                return edits.append_method(run.sources, span, f".{method}()") if method else ()
+    return ()

@@ -29,7 +29,7 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
-from ...reason.collate_edits import listing, other_loaders, padding, resized
+from ...reason.collate_edits import converted, listing, other_loaders, padding, resized
 from ...reason.collating import Batch, batch_of, collating_frame
 from ...reason.reading import Cause, Reading, reading
 from ...reason.samples import Clash, path_text
@@ -192,8 +192,9 @@ class Collate(Family):
             f"{batch.collator} takes tensors, arrays, numbers, strings, and dicts, lists or tuples of them; not {what}",
             batch.origin_of(part, path) if part is not None else "",
         ]
+        made = converted(run, part, path, kind) if part is not None else ()
         fixes = [
-            Fix(f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out"),
+            Fix(f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out", made),
         ]
         listed = listing(run, batch.loader, part, path) if part is not None else ()
         fixes.append(Fix("pass a `collate_fn` to the loader that keeps such values in a list", listed))

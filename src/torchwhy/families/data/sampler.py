@@ -31,6 +31,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, LoaderFacts
 from ...reason import edits
+from ...reason.file_edits import other_endings
 from ...reason.finding import Finding
 from ...reason.loaders import (
     argument_cause,
@@ -136,7 +137,7 @@ class Sampler(Family):
         what = code(run.sources.segment(cause.span)) if cause is not None else "the dataset"
         if counted is not None:
             notes.append(f"that is {what}, empty since {place(counted.span)}")
-        fixes = (Fix(f"look why it is empty: the folder, the pattern or the filter of {what}"),)
+        fixes = (*other_endings(run, cause), Fix(f"look why it is empty: the folder, the pattern or the filter of {what}"))
         return Finding(f"{name} is empty: the sampler has 0 samples to choose from", cause, "finds nothing", tuple(notes), fixes)
 
     def _number(self, run: Reading, loader: LoaderFacts | None, match: re.Match[str]) -> Finding:

@@ -147,8 +147,8 @@ class IndexRange(Family):
         notes.append(
             f"{code(loader.dataset + '.__len__')} tells {loader.length} samples, `__getitem__` finds {size}; the loader asked for more"
         )
-        told = given is not None and name.startswith("self.")
-        made = edits.set_value(run.sources, given, f"len({name})") if told and given is not None else ()
+        own = name.startswith("self.") and given is not None
+        made = edits.replace_text(given, f"return len({name})") if own and given is not None else ()
         fix = Fix(f"let `__len__` return {size}, the number of samples that there are", made, "safe")
         span = given or loader.dataset_defined
         trail = [Label(span, f"{loader.length} samples"), Label(run.raised, "raised here")]
