@@ -15,7 +15,7 @@ def per_channel(sources: Sources, call: Span, count: int, channels: int) -> Edit
     if source is None or node is None or count < channels and count != 1:
         return ()
     made: list[Edit] = []
-    for given in [*node.args, *(k.value for k in node.keywords if k.arg in ("mean", "std"))]:
+    for given in [*node.args, *(k.value for k in node.keywords if k.arg in ("mean", "std") or isinstance(k.value, (ast.Tuple, ast.List)))]:
         text = source.segment(given)
         if isinstance(given, ast.Starred):
             values = f"values[:{channels}]" if count > channels else f"list(values) * {channels}"

@@ -145,16 +145,37 @@ def edits_for_input(run: Reading, tensor: TensorFacts) -> edits.Edits:
 
 
 def thawed(run: Reading, found: Cut, name: str) -> edits.Edits:
-    """`model.head.requires_grad_(True)` after the statement that froze the model, where the variable `model` is known."""
+    """`model.head.requires_grad_(True)` after the statement that froze the model, where the variable `model` is known.
+
+    Where layers were put around older ones (adapters), what they added is meant, not the head.
+    """
     owner, _, _ = name.rpartition(".")
     root = owner.split(".")[0]
+    rows = _added_around(run, root) or [f"{_indexed(owner)}.requires_grad_(True)"]
     where = found.op.where if found.op is not None else ()
     at = next((span for span in reversed(where) if _has(run, span, root)), None)
     if at is None or not owner:
         return ()
     loops = [s for s in _around(run, at) if isinstance(s, (ast.For, ast.While, ast.With))]
     line = loops[-1].lineno if loops else at.line
-    return edits.insert_after(run.sources, at.file, line, f"{_indexed(owner)}.requires_grad_(True)")
+    return edits.insert_after(run.sources, at.file, line, "\n".join(rows))
+
+
+def _added_around(run: Reading, root: str) -> list[str]:
+    """A loop over the layers of the program's own class that hold an older layer: it thaws what they have besides."""
+    around = [
+        m
+        for m in run.evidence.modules
+        if m.defined is not None and m.fqn.startswith(f"{root}.") and any(child < m.id for _, child in m.children)
+    ]
+    if len({m.kind for m in around}) != 1:
+        return []
+    one = around[0]
+    names = [p.name for p in one.parameters if "." not in p.name] + [name for name, child in one.children if child > one.id]
+    if not names:
+        return []
+    test = f'    if type(module).__name__ == "{one.kind}":'
+    return [f"for module in {root}.modules():", test, *(f"        module.{name}.requires_grad_(True)" for name in names)]
 
 
 def _has(run: Reading, span: Span, name: str) -> bool:

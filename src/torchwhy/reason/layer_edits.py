@@ -75,7 +75,7 @@ def resized_like(run: Reading, operand: Span, other: Span, rank: int) -> edits.E
     text = source.segment(node)
     hoisted: edits.Edits = ()
     if any(isinstance(n, ast.Call) for n in ast.walk(node)):
-        name = free_name(run.sources, source.file, "skip")
+        name = free_name(run.sources, source.file, "other")
         statement = source.statement(node)
         if statement is None or "\n" in text:
             return ()

@@ -5,26 +5,27 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ..model import Span
+from ..model import Fix, Span
 from . import edits
 from .order import following
 from .reading import Reading
 from .scopes import dotted
 from .source import SourceFile
+from .wording import code
 
 
-def joined_again(run: Reading, cut: Span, asked: str) -> edits.Edits:
+def joined_again(run: Reading, cut: Span, asked: str) -> Fix | None:
     """After `x, t = points[:, :1], points[:, 1:]`: `points = torch.cat([x, t], dim=1)`, for an output that is computed from `points` later.
 
     Where the output was computed before the cut, the gradient is asked of the whole and cut the same way.
     """
     source, statement = run.sources.file(cut.file), run.sources.statement_at(cut.file, cut.line)
     if source is None or not isinstance(statement, ast.Assign):
-        return ()
+        return None
     parts = _parts(source, statement)
     whole = parts[0][1] if parts else ""
     if not parts:
-        return ()
+        return None
     dims = {_dimension(index) for _, _, index in parts}
     last: ast.stmt = statement
     dim = next(iter(dims))
@@ -44,7 +45,8 @@ def joined_again(run: Reading, cut: Span, asked: str) -> edits.Edits:
     covers = _covers([_at(index, dim) for _, _, index in parts])
     if not used or not covers:
         return _cut_later(run, source, parts[0][1], parts[0][2], asked)
-    return edits.insert_after(run.sources, source.file, last.lineno, text)
+    made = edits.insert_after(run.sources, source.file, last.lineno, text)
+    return Fix("compute the output from the parts: join them again first", made, "safe") if made else None
 
 
 def _parts(source: SourceFile, statement: ast.Assign) -> list[tuple[str, str, list[ast.expr]]]:
@@ -94,15 +96,16 @@ def _function(source: SourceFile, statement: ast.stmt) -> list[ast.AST]:
     return list(ast.walk(around)) if around is not None else []
 
 
-def _cut_later(run: Reading, source: SourceFile, whole: str, index: list[ast.expr], asked: str) -> edits.Edits:
+def _cut_later(run: Reading, source: SourceFile, whole: str, index: list[ast.expr], asked: str) -> Fix | None:
     """`grad(out, whole)[0][:, 0:1]` for `grad(out, part)[0]`."""
     call, asking = run.sources.call_at(run.raised), run.sources.file(run.raised.file)
     outer = asking.parents.get(call) if asking is not None and call is not None else None
     if asking is not source or call is None or len(call.args) < 2 or dotted(call.args[1]) != asked:
-        return ()
+        return None
     if not isinstance(outer, ast.Subscript) or not isinstance(outer.slice, ast.Constant) or outer.slice.value != 0:
-        return ()
+        return None
     if source.function(call) is not run.sources.function_at(source.file, call.lineno):
-        return ()
+        return None
     text = ", ".join(source.segment(i) or ast.unparse(i) for i in index)
-    return (*edits.replace_text(source.span(call.args[1]), whole), *edits.append_method(run.sources, source.span(outer), f"[{text}]"))
+    made = (*edits.replace_text(source.span(call.args[1]), whole), *edits.append_method(run.sources, source.span(outer), f"[{text}]"))
+    return Fix(f"ask for the gradient of {code(whole)}, and cut that in the same way", made, "safe")

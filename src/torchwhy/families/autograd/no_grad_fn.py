@@ -294,7 +294,7 @@ def _others(run: Reading, found: Cut, name: str) -> tuple[Fix, ...]:
     if found.how == "frozen":
         trained = next((a for a in _parameter_names(run, found)), "")
         told = f"leave out of the freezing what should be trained, such as {code(trained)}, or freeze before it is added"
-        return (Fix(told, thawed(run, found, trained), changes="that layer is trained, the rest stays frozen"),)
+        return (Fix(told, thawed(run, found, trained), changes="only what is named there is trained"),)
     if found.how == "never" and found.span is not None and found.op is not None and not _linked(run):
         made = (
             edits.set_keyword(run.sources, found.span, "requires_grad", "True") if found.op.name not in ("from_numpy", "as_tensor") else ()

@@ -131,8 +131,8 @@ class Unused(Family):
         linked = without_method(run.sources, cause, "detach") if cause is not None else ()
         if linked:
             use = Fix("keep the graph: without `detach`", linked, "unsafe", changes="gradients flow through this line")
-        elif cause is not None and (joined := joined_again(run, cause, name)):
-            use = Fix("compute the output from the parts: join them again first", joined, "safe")
+        elif cause is not None and (joined := joined_again(run, cause, name)) is not None:
+            use = joined
         else:
             use = Fix(f"compute the output from {code(name or 'that tensor')} itself: make it before", (), "display-only")
         return [use, replace(none, hides="that it takes no part"), replace(as_zeros, hides="that it takes no part")]

@@ -180,8 +180,9 @@ class CatStack(Family):
         places = [names.index(side[0]) if side[0] in names else len(written) for side in (first, second)]
         if max(places) >= min(len(written), len(names)) or set((first[1].shape or ())[2:]) == {1}:
             return []
-        if (first[1].shape or ())[:1] != (second[1].shape or ())[:1]:
-            return []
+        pairs = list(zip(first[1].shape or (), second[1].shape or ()))
+        if pairs[0][0] != pairs[0][1] or any(abs(a - b) > max(2, a // 8) for a, b in pairs[2:]):
+            return []  # another batch, or no mere rest of a halving
         made = resized_like(run, written[places[0]].span, written[places[1]].span, first[1].rank)
         title = f"bring {code(first[0])} to the other's size: `F.interpolate(…, size=…)`"
         return [Fix(title, made, changes="the maps are scaled by a pixel or more")] if made else []
