@@ -14,6 +14,7 @@ from .origins import Origin
 from .places import Place
 from .provenance import Size
 from .reading import Cause, Reading
+from .signatures import called
 from .sizes import size_expression
 from .walk import Walk
 from .wording import code, place
@@ -183,6 +184,19 @@ def enlarged(run: Reading, cause: Cause, size: int, need: int) -> edits.Edits:
     if counted is not None and need > size + 1:
         return edits.set_value(run.sources, last.span, f"int({counted['what'] or counted['frame']}.max()) + 1")
     return edits.set_value(run.sources, last.span, f"{last.text} + {need - size}")
+
+
+def read_as_written(run: Reading, cause: Cause, found: Outlier) -> Fix | None:
+    """Two int32 numbers read as one int64: the file read as int32, and converted."""
+    source, node = run.sources.file(cause.span.file), run.sources.node_at(cause.span)
+    around = [node, *source.ancestors(node)] if source is not None and node is not None else []
+    call = next((n for n in around if isinstance(n, ast.Call) and called(n) in ("fromfile", "frombuffer", "memmap")), None)
+    text = source.segment(call) if source is not None and call is not None else ""
+    if found.value < 2**32 or source is None or call is None or text.count("int64") != 1 or not isinstance(call.func, ast.Attribute):
+        return None
+    module = source.segment(call.func.value)
+    made = edits.set_value(run.sources, source.span(call), f"{text.replace('int64', 'int32')}.astype({module}.int64)")
+    return Fix("read the file as int32, as it was written", made, "safe") if made else None
 
 
 _COUNTED = re.compile(r"len\((?:np|numpy|torch)\.unique\((?P<what>[\w.]+)\)\)|(?P<frame>[\w.\[\]'\"]+)\.nunique\(\)")

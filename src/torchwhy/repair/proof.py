@@ -162,6 +162,15 @@ class _Proof:
         return proven.holds and (proven.outcome.steps > unpatched.steps or later or not self.report.evidence.optimizers)
 
     def _tried(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
+        """Those that there was time for, a few at once."""
+        found: list[_Proven] = []
+        some = 2 * _at_once()
+        for first in range(0, len(candidates), some):
+            if not first or self._has_time():
+                found += self._run_some(candidates[first : first + some], unpatched)
+        return found
+
+    def _run_some(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
         left = self._left()
         outcomes = self.run([c.trial(left, unpatched.steps, _GRACE) for c in candidates], _at_once())
         for n, outcome in enumerate(outcomes):

@@ -29,7 +29,7 @@ from ...reason.accounts import size_account, tensor_account
 from ...reason.broadcasting import lost_rank, placements
 from ...reason.conflict import conflict
 from ...reason.history import number
-from ...reason.ranges import beyond_told, enlarged, index_cause, maker_told, outlier, position_told
+from ...reason.ranges import beyond_told, enlarged, index_cause, maker_told, outlier, position_told, read_as_written
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
@@ -83,7 +83,8 @@ class GatherScatter(Family):
                 tensor_account(run, x, table),
                 size_account(run, x, dim),
             ]
-            fixes = []
+            again = read_as_written(run, cause, found)
+            fixes = [again] if again is not None else []
             if found.value < 2**31:
                 made = enlarged(run, cause, size, found.value + 1)
                 fixes = [Fix(f"give {code(table)} {found.value + 1} in dimension {dim}", made)]
