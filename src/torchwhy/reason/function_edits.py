@@ -121,7 +121,7 @@ def takes_all(function: CustomFunction) -> Edits:
 
 
 def shaped(run: Reading, function: CustomFunction, index: int, cause: Span | None, got: Sequence[int], want: Sequence[int]) -> Edits:
-    """The gradient at `index` in its input's shape: not summed, transposed, spread out again or summed over what was broadcast."""
+    """The gradient at `index` in its input's shape: not summed, transposed, or spread out again."""
     parts, inputs = function.returned(), function.inputs
     if index >= len(parts) or index >= len(inputs):
         return ()
@@ -137,13 +137,11 @@ def shaped(run: Reading, function: CustomFunction, index: int, cause: Span | Non
     if backward is None or forward is None or not forward.args.args or not backward.args.args:
         return ()
     context, read = forward.args.args[0].arg, f"{backward.args.args[0].arg}.{attribute}"
-    kept = _first(function.source, forward, [f"{context}.{attribute} = {inputs[index]}.shape"])
     missing = _missing(got, want)
-    if missing is not None:
-        return (*kept, *append_method(run.sources, part, "".join(f".unsqueeze({d})" for d in missing) + f".expand({read})"))
-    if len(got) >= len(want) and all(w in (1, g) for g, w in zip(reversed(got), reversed(want))):
-        return (*kept, *append_method(run.sources, part, f".sum_to_size({read})"))
-    return ()
+    if missing is None:
+        return ()
+    kept = _first(function.source, forward, [f"{context}.{attribute} = {inputs[index]}.shape"])
+    return (*kept, *append_method(run.sources, part, "".join(f".unsqueeze({d})" for d in missing) + f".expand({read})"))
 
 
 def _ending_in(run: Reading, span: Span, method: str) -> Span | None:
