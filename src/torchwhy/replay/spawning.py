@@ -48,22 +48,20 @@ def fork_what_is_spawned() -> None:
     kinds: tuple[Any, ...] = (popen_spawn_posix.Popen, popen_forkserver.Popen)
     for kind in kinds:
         kind._launch = forked(kind._launch)
+        kind.poll = fork.Popen.poll
     resource_tracker.register, resource_tracker.unregister = forget, lambda name, rtype: None  # type: ignore[assignment]
     names.sem_unlink = unlink_if_there
 
 
 def _is_guarded(frame: FrameType | None) -> bool:
     """Whether the script's own line is under `if __name__ == "__main__":`, or none of its top level runs."""
-    script = None
-    while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__":
-            script = frame
-        frame = frame.f_back
-    if script is None:
+    while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"):
+        frame = frame.f_back  # further out lies the program's early self, which the trial was forked from
+    if frame is None:
         return True
     try:
-        tree = ast.parse("".join(linecache.getlines(script.f_code.co_filename)).removeprefix("\ufeff"))
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)).removeprefix("\ufeff"))
     except (SyntaxError, ValueError):
         return False
     guards = [n for n in tree.body if isinstance(n, ast.If) and "__name__" in ast.unparse(n.test)]
-    return any(n.lineno <= script.f_lineno <= (n.end_lineno or n.lineno) for n in guards)
+    return any(n.lineno <= frame.f_lineno <= (n.end_lineno or n.lineno) for n in guards)
