@@ -246,6 +246,168 @@ print(Merge(6, 2)(torch.rand(3, 6)).shape)
 """,
         "nn.Linear(wide + narrow, narrow)",
     ),
+    "a table under the other's name": (
+        """\
+import torch
+from torch import nn
+
+
+class Pairs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.user_table, self.item_table = nn.Embedding(5, 3), nn.Embedding(40, 3)
+
+    def forward(self, user, item):
+        return self.user_table(user) * self.user_table(item)
+
+
+print(Pairs()(torch.tensor([1, 2]), torch.tensor([30, 3])).shape)
+""",
+        "self.item_table(item)",
+    ),
+    "a row for padding": (
+        'from torch import nn\n\nwords = ["a", "b"]\ntable = nn.Embedding(len(words), 4, padding_idx=len(words))\nprint(table)\n',
+        "nn.Embedding(len(words) + 1, 4",
+    ),
+    "a batch with keys": (
+        _LOADER.format(init="self.size = 3", item='return {"image": torch.rand(self.size), "label": i, "row": i}')
+        + "for image, target in DataLoader(Items(), batch_size=2):\n    print(image.shape, target + 1)\n",
+        "image, target = batch['image'], batch['label']",
+    ),
+    "a list of layers that is called": (
+        """\
+import torch
+from torch import nn
+
+
+class Tower(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.ModuleList([nn.Linear(4, 4), nn.ReLU()])
+
+    def forward(self, x):
+        return self.body(x)
+
+
+print(Tower()(torch.ones(2, 4)).shape)
+""",
+        "for layer in self.body:",
+    ),
+    "a forward inside of the constructor": (
+        """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(x)
+
+
+print(Net()(torch.ones(2, 4)).shape)
+""",
+        "+    def forward(self, x):",
+    ),
+    "groups and a bare iterator": (
+        """\
+import torch
+from torch import nn
+
+body, head = nn.Linear(4, 3), nn.Linear(3, 1)
+optimizer = torch.optim.SGD([{"params": body.parameters(), "lr": 0.1}, head.parameters()], lr=0.01)
+print(len(optimizer.param_groups))
+""",
+        '{"params": head.parameters()}',
+    ),
+    "everything frozen before the optimizer": (
+        """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 3), nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+net = Net()
+for weight in net.parameters():
+    weight.requires_grad = False
+optimizer = torch.optim.SGD(filter(lambda w: w.requires_grad, net.parameters()), lr=0.1)
+net(torch.ones(2, 4)).sum().backward()
+optimizer.step()
+""",
+        "net.head.requires_grad_(True)",
+    ),
+    "a folder that is not there": (
+        """\
+import torch
+from torch import nn
+
+net = nn.Linear(2, 1)
+path = "runs/first/net.pt"
+torch.save(net.state_dict(), path)
+print(sorted(torch.load(path)))
+""",
+        "os.makedirs(os.path.dirname(path), exist_ok=True)",
+    ),
+    "a collate function that does not pad": (
+        _LOADER.format(init="self.sizes = [3, 5, 4, 4]", item="return torch.rand(self.sizes[i], 2)")
+        + """\
+def joined(samples):
+    return torch.stack(samples)
+
+
+for batch in DataLoader(Items(), batch_size=2, collate_fn=joined):
+    print(batch.shape)
+""",
+        "pad_sequence(list(samples), batch_first=True)",
+    ),
+    "lists of other lengths in a collate function": (
+        _LOADER.format(init="self.sizes = [3, 5, 4, 4]", item="return list(range(self.sizes[i])), i")
+        + """\
+def joined(samples):
+    tokens, labels = zip(*samples)
+    return torch.tensor(tokens), torch.tensor(labels)
+
+
+for tokens, labels in DataLoader(Items(), batch_size=2, collate_fn=joined):
+    print(tokens.shape, labels)
+""",
+        "pad_sequence([torch.tensor(part) for part in tokens], batch_first=True)",
+    ),
+    "samples with a graph in a worker": (
+        _LOADER.format(init="self.weight = torch.ones(2, requires_grad=True)", item="return self.weight * i")
+        + "for batch in DataLoader(Items(), batch_size=2, num_workers=1):\n    print(batch)\n",
+        "@torch.no_grad()",
+    ),
+    "parts that do not add up": (
+        _LOADER.format(init="self.size = 3", item="return torch.rand(self.size)")
+        + "from torch.utils.data import random_split\n\nfirst, second = random_split(Items(), [3, 2])\nprint(len(first), len(second))\n",
+        "random_split(Items(), [3, len(Items()) - 3])",
+    ),
+    "a module of whole numbers": (
+        "import torch\nfrom torch import nn\n\nnet = nn.Linear(2, 1).to(torch.int64)\nprint(net(torch.ones(1, 2)).shape)\n",
+        "net = nn.Linear(2, 1)\n",
+    ),
+    "labels from one": (
+        """\
+import torch
+import torch.nn.functional as F
+
+grades = torch.tensor([1, 3, 2, 3])
+print(F.one_hot(grades, 3).sum(0))
+""",
+        "- 1",
+    ),
 }
 
 

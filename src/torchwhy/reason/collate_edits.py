@@ -12,6 +12,7 @@ from .reading import Reading
 from .samples import Part, Step, written
 from .scopes import value_of
 from .siblings import given_elsewhere
+from .signatures import called
 from .wording import grouped
 
 
@@ -123,3 +124,20 @@ def converted(run: Reading, part: Part, path: Sequence[Step], kind: str) -> edit
                 method = next((name for name in _BY_METHOD if name in own), "")
                 return edits.append_method(run.sources, span, f".{method}()") if method else ()
     return ()
+
+
+def padded_instead(run: Reading, dims: Sequence[int]) -> edits.Edits:
+    """`pad_sequence(…)` for `torch.stack(…)`, and for `torch.tensor(…)` of lists, in the program's own function."""
+    source, call = run.sources.file(run.raised.file), run.sources.call_at(run.raised)
+    name = called(call) if call is not None else ""
+    if source is None or call is None or len(call.args) < 1 or list(dims) != [0] or name not in ("stack", "tensor", "LongTensor"):
+        return ()
+    given = source.segment(call.args[0])
+    if name == "stack":
+        parts = given if isinstance(call.args[0], (ast.ListComp, ast.List)) else f"list({given})"
+    else:
+        more = "".join(f", {source.segment(a)}" for a in call.args[1:]) + "".join(
+            f", {k.arg}={source.segment(k.value)}" for k in call.keywords
+        )
+        parts = f"[torch.tensor(part{more}) for part in {given}]"
+    return edits.set_value(run.sources, source.span(call), f"pad_sequence({parts}, batch_first=True)") if "\n" not in parts else ()

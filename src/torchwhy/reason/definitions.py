@@ -94,3 +94,19 @@ def _name_for(source: SourceFile, node: ast.Lambda) -> str:
     target = parent.targets[0] if isinstance(parent, ast.Assign) else None
     text = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
     return f"{text}_function" if text else "transform"
+
+
+def as_method(source: SourceFile, inner: ast.FunctionDef) -> Edits:
+    """A function that was indented into a method, as a method of the class, behind it."""
+    outer = source.function(inner)
+    if outer is None or outer.body == [inner]:
+        return ()
+    first, last = first_line(inner), inner.end_lineno or inner.lineno
+    indent = source.lines[outer.lineno - 1][: source.position(outer)[1]]
+    text = textwrap.indent(textwrap.dedent("".join(source.lines[first - 1 : last])), indent)
+    end = outer.end_lineno or outer.lineno
+    text = text if text.endswith("\n") else f"{text}\n"
+    if end == last:  # it is the last statement: it need not move, only be indented less
+        before = "" if not source.lines[first - 2].strip() else "\n"
+        return (Edit(Span(source.file, first, 0, last, len(source.lines[last - 1])), before + text),)
+    return (Edit(Span(source.file, first, 0, last + 1, 0), ""), Edit(Span(source.file, end + 1, 0, end + 1, 0), f"\n{text}"))

@@ -14,6 +14,7 @@ _IMPORTS = {
     "F": "import torch.nn.functional as F",
     "pad_sequence": "from torch.nn.utils.rnn import pad_sequence",
     "default_collate": "from torch.utils.data import default_collate",
+    "os": "import os",
     "partial": "from functools import partial",
 }
 

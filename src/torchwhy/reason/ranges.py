@@ -202,7 +202,7 @@ def read_as_written(run: Reading, cause: Cause, found: Outlier) -> Fix | None:
 _COUNTED = re.compile(r"len\((?:np|numpy|torch)\.unique\((?P<what>[\w.]+)\)\)|(?P<frame>[\w.\[\]'\"]+)\.nunique\(\)")
 
 
-def counted_from_zero(run: Reading, index: TensorFacts, name: str, size: int, cause: Cause) -> Fix | None:
+def counted_from_zero(run: Reading, index: TensorFacts, name: str, size: int) -> Fix | None:
     """`index - 1`, where the values run from 1 to the size."""
     values = index.values
     if values is None or not isinstance(values.low, int) or values.low < 1 or values.high != size:

@@ -29,7 +29,7 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
-from ...reason.collate_edits import converted, listing, other_loaders, padding, resized
+from ...reason.collate_edits import converted, listing, other_loaders, padded_instead, padding, resized
 from ...reason.collating import Batch, batch_of, collating_frame
 from ...reason.reading import Cause, Reading, reading
 from ...reason.samples import Clash, path_text
@@ -86,7 +86,8 @@ class Collate(Family):
             batch.spread(clash),
         ]
         if batch.is_own:
-            fixes = [Fix(f"pad {code(name)} to one size in {batch.collator} before it is stacked: `pad_sequence(..., batch_first=True)`")]
+            told = f"pad {code(name)} to one size in {batch.collator} before it is stacked: `pad_sequence(..., batch_first=True)`"
+            fixes = [Fix(told, padded_instead(run, batch.differing(clash)), changes="zeros stand behind the shorter ones")]
         elif batch.is_ragged(clash):
             padded = padding(run, batch.loader, clash.odd, clash.path, batch.differing(clash)[0])
             remedy = f"pass a `collate_fn` that pads {code(name)}, with `pad_sequence(..., batch_first=True)`"
@@ -162,7 +163,8 @@ class Collate(Family):
             Fix("or pass one that keeps a list of them", listing(run, batch.loader, clash.odd, clash.path)),
         ]
         if batch.is_own:
-            fixes = [Fix(f"pad {code(name)} to one length in {batch.collator} before it becomes a tensor")]
+            told = f"pad {code(name)} to one length in {batch.collator} before it becomes a tensor"
+            fixes = [Fix(told, padded_instead(run, (0,)), changes="zeros stand behind the shorter ones")]
         return self._answer(run, batch, clash, headline, cause, because, notes, fixes)
 
     def _type(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:

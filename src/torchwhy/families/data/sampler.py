@@ -26,6 +26,7 @@ program's own.
 
 from __future__ import annotations
 
+import ast
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
@@ -203,7 +204,12 @@ class Sampler(Family):
             f"the parts asked for are {code(expression.text)}: {text}" if expression is not None else text,
             f"they must add up to the length of {code(dataset.text)}" if dataset is not None else "",
         )
-        fixes = (Fix("take the last part as what is left over, or pass fractions that sum to 1 (`[0.8, 0.2]`)"),)
+        node = run.sources.node_at(expression.span) if expression is not None else None
+        parts = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+        rest = "".join(f" - {run.sources.segment(run.sources.span_of(expression.span.file, p))}" for p in parts[:-1]) if expression else ""
+        last = run.sources.span_of(expression.span.file, parts[-1]) if expression is not None and parts else None
+        made = edits.set_value(run.sources, last, f"len({dataset.text}){rest}") if last is not None and dataset is not None else ()
+        fixes = (Fix("take the last part as what is left over, or pass fractions that sum to 1 (`[0.8, 0.2]`)", made, "safe"),)
         headline = f"the parts of `random_split` add up to {sum(lengths)}, not to the dataset's length"
         cause = argument_cause(run, "lengths", 1)
         return Finding(headline if lengths else "the parts of `random_split` don't add up", cause, "the parts", notes, fixes)

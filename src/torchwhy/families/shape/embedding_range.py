@@ -28,6 +28,7 @@ from ...reason.accounts import setting_account
 from ...reason.provenance import Size
 from ...reason.ranges import Outlier, before_counting, beyond_told, counts, enlarged, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
+from ...reason.shape_edits import callee
 from ...reason.wording import code, first_fitting, place, tensor_text
 
 
@@ -79,7 +80,9 @@ class EmbeddingRange(Family):
             return self._negative(run, headline, found, name, notes)
         if self._is_swapped(layer, larger, name):
             span = run.span_of("input") or run.raised
-            fix = Fix(f"give {code(name)} to {named(run, larger)}, whose rows it indexes")
+            table_name = callee(run.sources, run.raised)
+            other = edits.replace_text(table_name, larger.fqn.rpartition(".")[2]) if table_name is not None and larger is not None else ()
+            fix = Fix(f"give {code(name)} to {named(run, larger)}, whose rows it indexes", other)
             return run.diagnosis(self, headline, span, "indices of another table", trail=trail, notes=notes, fixes=[fix])
         cause = counted = before_counting(run.cause(run.decided(weight, Size(0)), rows))
         made = maker(run, found)
@@ -148,6 +151,8 @@ class EmbeddingRange(Family):
             f"rows 0 to {values[1] - 1} exist" if isinstance(values[1], int) else "",
             f"num_embeddings is {code(rows.text)} at {place(run.raised)}" if rows is not None else "",
         ]
+        beyond = rows is not None and values[0] == values[1]
+        more = edits.set_value(run.sources, rows.span, f"{rows.text} + 1") if beyond and rows is not None else ()
         need = f"one row more, {values[0] + 1}" if isinstance(values[0], int) else "a row for padding"
         return run.diagnosis(
             self,
@@ -155,7 +160,7 @@ class EmbeddingRange(Family):
             cause,
             f"padding_idx is {values[0]}",
             notes=notes,
-            fixes=[Fix(f"give the table {need}, or pad with a row that exists")],
+            fixes=[Fix(f"give the table {need}, or pad with a row that exists", more)],
         )
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:

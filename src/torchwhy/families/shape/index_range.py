@@ -190,21 +190,17 @@ class IndexRange(Family):
             ones = made is not None and isinstance(low, int) and low >= 1 and high == size
             cause = made[1] if made is not None and (ones or found is not None and found.is_negative) else origin
             notes.append(f"num_classes is {size} ({place(origin.span)})")
+            more = edits.set_value(run.sources, classes[0].span, str(high + 1)) if classes and isinstance(high, int) else ()
             fixes = [
-                Fix(
-                    f"count from 0: {code(name + ' - 1')}"
-                    if ones
-                    else f"give num_classes={high + 1}"
-                    if isinstance(high, int)
-                    else "give more classes"
-                )
+                (counted_from_zero(run, index, name, size) if ones else None)
+                or Fix(f"give num_classes={high + 1}" if isinstance(high, int) else "give more classes", more)
             ]
             because = f"values {low} to {high}" if cause is not origin else f"num_classes is {size}"
             return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
         notes += [tensor_account(run, x, table), size_account(run, x, dim)]
         cause, because = index_cause(run, table, x, dim, index)
         fixes = [
-            counted_from_zero(run, index, name, size, cause) or Fix(f"make the indices for {code(table)}: below {size}"),
+            counted_from_zero(run, index, name, size) or Fix(f"make the indices for {code(table)}: below {size}"),
             Fix(
                 f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}",
                 enlarged(run, cause, size, int(high) + 1) if high is not None else (),
