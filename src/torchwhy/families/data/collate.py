@@ -100,6 +100,9 @@ class Collate(Family):
             made = resized(run, clash.odd, clash.path, one)
             title = f"resize, crop or pad {code(name)} to one size in {code(batch.dataset)} before it is returned"
             fixes = [*other_loaders(run, batch.loader), Fix(title, made, changes="the picture is scaled" if made else "")]
+            if not made and len(dims := batch.differing(clash)) == 1:
+                padded = padding(run, batch.loader, clash.odd, clash.path, dims[0])
+                fixes.append(Fix("or pad it in a `collate_fn`", padded, changes="zeros stand behind the shorter ones"))
         return self._answer(run, batch, clash, headline, cause, because, notes, fixes)
 
     def _none(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
