@@ -25,13 +25,14 @@ def fork_what_is_spawned() -> None:
 
     def forked(started: Any) -> Any:
         def launch(self: Any, process: Any) -> None:
-            if not _is_guarded(sys._getframe()):
-                return started(self, process)  # type: ignore[no-any-return]
             context.set_spawning_popen(self)
+            data = io.BytesIO()
             try:
-                reduction.dump(process, io.BytesIO())
+                reduction.dump(process, data)
             finally:
                 context.set_spawning_popen(None)
+            if not _is_guarded(sys._getframe(), data.getvalue()):
+                return started(self, process)  # type: ignore[no-any-return]
             fork.Popen._launch(self, process)
 
         return launch
@@ -53,8 +54,9 @@ def fork_what_is_spawned() -> None:
     names.sem_unlink = unlink_if_there
 
 
-def _is_guarded(frame: FrameType | None) -> bool:
-    """Whether the script's own line is under `if __name__ == "__main__":`, or none of its top level runs."""
+def _is_guarded(frame: FrameType | None, sent: bytes) -> bool:
+    """Whether the script's own line is under `if __name__ == "__main__":`, or none of its top level runs; and what is sent by its name
+    (a class, a function) is not defined there, where the new process would not find it."""
     while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"):
         frame = frame.f_back  # further out lies the program's early self, which the trial was forked from
     if frame is None:
@@ -64,4 +66,7 @@ def _is_guarded(frame: FrameType | None) -> bool:
     except (SyntaxError, ValueError):
         return False
     guards = [n for n in tree.body if isinstance(n, ast.If) and "__name__" in ast.unparse(n.test)]
+    there = {n.name for guard in guards for n in ast.walk(guard) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    if b"__main__" in sent and any(name.encode() in sent for name in there):
+        return False
     return any(n.lineno <= frame.f_lineno <= (n.end_lineno or n.lineno) for n in guards)
