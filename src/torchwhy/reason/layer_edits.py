@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 
-from ..model import Span, TensorFacts
+from ..model import Operand, Span, TensorFacts
 from . import edits
 from .definitions import free_name
 from .reading import Reading
@@ -84,3 +84,14 @@ def resized_like(run: Reading, operand: Span, other: Span, rank: int) -> edits.E
         text = name
     made = edits.wrap(run.sources, operand, "F.interpolate(", f", size={text}.shape[2:])")
     return (*hoisted, *made) if made else ()
+
+
+def cut_mask(run: Reading, mask: Operand, query: Operand, time: int, wanted: tuple[int, ...]) -> edits.Edits:
+    """A mask that was made for the longest sequence, cut to this one: `mask[: x.size(1), : x.size(1)]`."""
+    shape = mask.value.shape if isinstance(mask.value, TensorFacts) else None
+    name = query.expression
+    if mask.span is None or not shape or len(shape) != 2 or any(a < b for a, b in zip(shape, wanted)):
+        return ()
+    if wanted[0] != wanted[1] or not name.replace(".", "").isidentifier():
+        return edits.append_method(run.sources, mask.span, f"[:{wanted[0]}, :{wanted[1]}]")
+    return edits.append_method(run.sources, mask.span, f"[: {name}.size({time}), : {name}.size({time})]")
