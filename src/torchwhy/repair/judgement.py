@@ -15,6 +15,8 @@ from ..replay.trial import Outcome
 _RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
 _NUMBER = re.compile(r"0x[\da-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _ALIKE = 1e-4
+_CONNECTS = re.compile(r"ProcessGroup(?:Gloo|NCCL|MPI)\(|\(local\) address|The (?:client|server) socket has failed")
+"""A process group that could not be set up: its sockets are closed to a trial, in processes that say so only in their text."""
 
 
 def pattern(message: str) -> str:
@@ -61,6 +63,8 @@ def why_not_reproduced(outcome: Outcome) -> str:
         return f"the program {outcome.denied[0]}, which a trial run may not"
     if outcome.end == "timed-out":
         return "the failure takes too long to come again"
+    if outcome.end == "raised" and _CONNECTS.search(outcome.message):
+        return "the program opens a connection, which a trial run may not"
     if outcome.end == "raised":
         return f"run again, the program fails in another way ({outcome.error_type})"
     if outcome.end == "ended":
