@@ -9,6 +9,7 @@ from itertools import takewhile
 from .catalogue import load
 from .family import Family
 from .model import Confidence, Diagnosis, Evidence, Failure, Fix, Outcome, Report
+from .reason.compiled import inside
 from .reason.diffs import diff
 from .reason.foreign import is_torchs_text
 from .reason.imports import with_imports
@@ -46,7 +47,8 @@ def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     """
     found: list[tuple[tuple[int, int, int, int], Diagnosis]] = []
     problems: list[str] = []
-    asked = takewhile(lambda f: f.error_type not in _NEVER_TORCH, chain(evidence.failure))
+    asked = [*takewhile(lambda f: f.error_type not in _NEVER_TORCH, chain(evidence.failure))]
+    asked += [own for f in asked if (own := inside(evidence, f)) is not None]
     for depth, failure in reversed(list(enumerate(asked))):
         told, _, again = failure.message.partition("\nOriginal Traceback")
         if again and failure.caused_by is not None:  # a worker's exception raised again: all of its text was asked about already
@@ -92,6 +94,8 @@ def is_torchs_doing(failure: Failure | None) -> bool:
     """Whether torch raised it: an error type of its own, code of its own, or a call into it made by the innermost frame."""
     if failure is None or failure.error_type in _NEVER_TORCH:
         return False
+    if failure.error_type == "ProcessRaisedException" and failure.caused_by is not None:
+        return is_torchs_text(failure.caused_by)
     if failure.error_module.partition(".")[0] == "torch":
         return True
     innermost = failure.frames[-1] if failure.frames else None

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from .catalogue import load
-from .diagnose import judge
+from .diagnose import chain, judge
 from .evidence.log import BinaryText, read_log
-from .family import Family
 from .model import Diagnosis, Evidence, Failure, Report
 from .program import BadInput
-from .reason.foreign import what_it_is
-from .reason.from_text import told
+from .reason.foreign import is_another_frameworks, untold, what_it_is
+from .reason.from_text import failure_of, told
+from .reason.sayings import said_alone, said_more
 
 
 def explain_file(file: str) -> Report:
@@ -45,19 +45,32 @@ def explain(stream: BinaryIO) -> Report:
         others = [o for o in others if o is not better]
         first = replace(better, evidence=replace(better.evidence, others=left))
     rest = [d for report in others for d in report.diagnoses[:1] if d.headline not in {known.headline for known in first.diagnoses}]
-    foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else ()
+    foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else (untold(evidence),) if not first.diagnoses else ()
     notes = (*log.remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
     return replace(first, diagnoses=(*_with_notes(first.diagnoses, notes), *rest), remarks=(*foreign, *notes) if foreign else ())
 
 
 def _judged(evidence: Evidence) -> Report:
     report = judge(Report("explain", "failed", None, evidence))
-    best = report.diagnoses[:3]
-    return replace(report, diagnoses=tuple(told(d, report.evidence, _family(d)) for d in best))
+    if is_another_frameworks(evidence):
+        return replace(report, outcome="not-torch", diagnoses=())
+    alone = _from_message(evidence, winning=bool(report.diagnoses))
+    if alone is not None and alone.family not in [d.family for d in report.diagnoses[:1]]:
+        report = replace(report, outcome="failed", diagnoses=(alone, *(d for d in report.diagnoses if d.family != alone.family)))
+    return replace(report, diagnoses=tuple(_with_text(d, report.evidence) for d in report.diagnoses[:3]))
 
 
-def _family(diagnosis: Diagnosis) -> Family | None:
-    return load().by_code(diagnosis.code)
+def _from_message(evidence: Evidence, winning: bool) -> Diagnosis | None:
+    """What the message alone tells, of the deepest exception of the chain that says anything."""
+    families = {family.slug: family for family in load().families}
+    said = [said_alone(evidence, failure, families, winning) for failure in chain(evidence.failure)]
+    return next((diagnosis for diagnosis in reversed(said) if diagnosis is not None), None)
+
+
+def _with_text(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
+    """With what the message tells beyond it, and what the text around it does."""
+    failure = failure_of(diagnosis, evidence.failure)
+    return told(said_more(diagnosis, failure), evidence) if failure is not None else diagnosis
 
 
 def _same_printer(failure: Failure, report: Report) -> bool:

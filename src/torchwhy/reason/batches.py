@@ -77,11 +77,12 @@ class Remainder:
     length: int | None
 
 
-def remainder_of(evidence: Evidence) -> Remainder | None:
-    """The batch in work when it failed, where that is a smaller last one."""
+def remainder_of(evidence: Evidence, *sizes: int) -> Remainder | None:
+    """The batch in work when it failed, where that is a smaller last one; also of another loader, where the sizes are those of its batches."""
     for loader in evidence.loaders:
         rows = len(loader.indices) if loader.indices else _rows(loader.shapes)
-        if loader.newest and rows and loader.batch_size and rows < loader.batch_size:
+        fits = loader.newest or bool(sizes) and {*sizes} == {rows, loader.batch_size}
+        if fits and rows and loader.batch_size and rows < loader.batch_size:
             return Remainder(loader, rows, loader.batch_size, loader.length)
     return None
 

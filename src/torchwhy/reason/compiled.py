@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from ..model import Failure, Frame, Span
+from ..model import Evidence, Failure, Frame, Span
 from .reading import Reading
 from .source import Sources
 
 _STACK = re.compile(r"(?:from user code|User stack(?: trace)?|Real stack|code)[^\n]*:\s*\n", re.IGNORECASE)
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>[^\n]+)\n(?P<code>[^\n]*)', re.MULTILINE)
+_INSIDE = re.compile(
+    r"(?:FX node with fake tensors|Failed running |making fake tensor call).*?(?:\bgot |: )(?P<type>[A-Z]\w+(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*?)(?P=quote)\)",
+    re.DOTALL,
+)
 _TORCH = re.compile(r"-packages[/\\]|[/\\]torch[/\\](?:nn|_dynamo|fx|utils|_inductor)|[/\\]lib[/\\]python\d")
 
 
@@ -27,6 +33,22 @@ def user_stack(run: Reading) -> tuple[Frame, ...]:
         if found and (start or 'File "' in text):
             return tuple(found)
     return ()
+
+
+def inside(evidence: Evidence, failure: Failure) -> Failure | None:
+    """The op's own error that the compiler met when it ran the program's op on tensors without data, at the program's line."""
+    said = _INSIDE.search(failure.message) if failure.error_type in ("TorchRuntimeError", "Unsupported", "BackendCompilerFailed") else None
+    if said is None:
+        return None
+    start = _STACK.search(failure.message)
+    run = Reading(evidence, failure)
+    frames = [
+        replace(frame, origin="torch" if _TORCH.search(m["file"]) else "user")
+        for m in _FRAME.finditer(failure.message, start.end() if start is not None else len(failure.message))
+        for frame in [_frame(run, m)]
+    ]
+    message = said["message"].replace("\\n", "\n").replace("\\'", "'")
+    return Failure(said["type"], message, "builtins", (*failure.user_frames, *frames), rank=failure.rank, log_line=failure.log_line)
 
 
 def _frame(run: Reading, match: re.Match[str]) -> Frame:
@@ -49,6 +71,11 @@ def _known(run: Reading, file: str) -> str:
         (n for n in sorted(names, key=len, reverse=True) if plain.endswith("/" + n.replace("\\", "/").removeprefix("./")) or plain == n),
         file,
     )
+
+
+def decides_branch(guard: str, stack: Sequence[Frame]) -> bool:
+    """Whether the data decides a branch of the program: `if x.sum() > 3:`, of which the compiler asks whether it is 1."""
+    return bool(re.search(r"Eq\(u\d+, 1\)", guard) and stack and re.match(r"(?:el)?if\b|while\b|assert\b", stack[-1].code))
 
 
 def literal_lines(sources: Sources, value: str) -> tuple[Span, ...]:

@@ -32,6 +32,12 @@ _PYTHONS = {
     "ConnectionError": "a connection that failed",
     "NotImplementedError": "something that is not implemented",
     "StopIteration": "an iterator without another item",
+    "error": "an error of a library's own",
+    "npm error": "a message of npm's",
+    "compiler error": "a message of a compiler's or of make's",
+    "shell error": "something that the shell could not start",
+    "pip error": "a message of pip's",
+    "cuda error": "a failure in a CUDA program that is not PyTorch",
     "SIGTERM": "the process was told to end from outside",
     "SIGKILL": "the process was killed from outside",
     "SIGSEGV": "native code crashed",
@@ -48,8 +54,12 @@ _NEVER_TORCH = frozenset(_PYTHONS) - {
     "SIGKILL",
     "SIGABRT",
 }
+_FRAMEWORKS = re.compile(
+    r"tensorflow|\bkeras\b|\bjax(?:lib)?\b|\bxla\b|cupy|numba|ggml|llama\.cpp|ollama|onnxruntime|paddle|mxnet|mindspore|oneflow|GPUassert|\brapids|cudf",
+    re.IGNORECASE,
+)
 _TORCH_WORDS = re.compile(
-    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|ATen|aten::"
+    r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|\bATen\b|aten::"
     r"|out of range in self|[Dd]imension out of range|non-singleton dimension|is invalid for input of size|shapes cannot be multiplied|size mismatch|einsum\\(\\)|input of size"
     r"|Input type|weight of size|\\bmulti-target|must match the size|Expected (?:input|target|object|more than)|is not the same device|kernel size",
     re.I,
@@ -73,6 +83,26 @@ def is_torchs_text(failure: Failure) -> bool:
     return not raises_itself and bool(_TORCH_WORDS.search(inner.message))
 
 
+def speaks_of_torch(evidence: Evidence, more: str = "torch") -> bool:
+    """Whether the failure's frames, their lines or the lines around it name PyTorch (or `more`); always for a bare line, which has none."""
+    failure, said = evidence.failure, [*evidence.context]
+    while failure is not None:
+        said += [failure.error_module, failure.message, *(f.span.file + " " + f.code for f in failure.frames)]
+        failure = failure.caused_by
+    bare = evidence.failure is None or not evidence.failure.frames
+    return bare or bool(re.search(more, "\n".join(said)))
+
+
+def is_another_frameworks(evidence: Evidence) -> bool:
+    """Whether a text speaks of another framework on the GPU and nowhere of PyTorch: the same driver and libraries then fail in the same words."""
+    failure, said = evidence.failure, [*evidence.context]
+    while failure is not None:
+        said += [failure.error_module, failure.message, *(f.span.file + " " + f.code for f in failure.frames)]
+        failure = failure.caused_by
+    text = "\n".join(said)
+    return bool(_FRAMEWORKS.search(text)) and not re.search(r"torch|\bc10\b|ATen|aten/", text)
+
+
 def what_it_is(evidence: Evidence) -> str:
     """One line on an error that is not PyTorch's: what kind it is, its words, and where it was raised."""
     failure = evidence.failure
@@ -93,6 +123,15 @@ def what_it_is(evidence: Evidence) -> str:
         line = next((f.code for f in reversed(failure.frames) if f.span == where and f.code), "")
         text += f", at {where.file}:{where.line}" + (f": {code(line.splitlines()[-1].strip())}" if line else "")
     return text
+
+
+def untold(evidence: Evidence) -> str:
+    """One line on a failure of which no cause is known: what the text would need to hold."""
+    failure = evidence.failure
+    if failure is not None and failure.error_type == "ChildFailedError":
+        who = f"rank {failure.rank}" if failure.rank is not None else "a rank"
+        return f"the launcher says that {who} failed first, not why: the text does not hold that rank's own traceback; `@record` over its main function prints it in the launcher's table"
+    return "the text names an error and no cause of it is known; the lines before it, from where the traceback begins, may tell more"
 
 
 def _is_wrapper(failure: Failure) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..family import Family
 from ..model import Confidence, Diagnosis, Evidence, Failure, Frame, Label
 from .wording import place
 
@@ -37,7 +37,11 @@ _MISSING = {
     "dist": "what the other processes did at the same time, unless they printed it",
     "compile": "what the compiler saw of the values",
 }
-_TRAIL, _QUOTES = 5, 4
+_TRAIL, _QUOTES, _LINES = 5, 4, 8
+_ADVICE = re.compile(
+    r"If reserved (?:memory|but unallocated).*|See documentation for Memory.*|CUDA kernel errors might.*|For debugging consider.*|Compile with `TORCH_USE.*"
+    r"|Hint: .*|Exception raised from .*|frame #.*|Check the documentation.*|You can (?:enable|suppress).*|Set TORCH.*|In addition, you can set.*|For more information.*"
+)
 _STOP = frozenset(
     [
         "self",
@@ -67,13 +71,18 @@ _STOP = frozenset(
 )
 
 
-def told(diagnosis: Diagnosis, evidence: Evidence, family: Family | None = None) -> Diagnosis:
+def told(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
     """The diagnosis with what only a text can add. Says nothing that the text does not hold."""
-    failure = _of(diagnosis, evidence.failure)
+    failure = failure_of(diagnosis, evidence.failure)
     if failure is None:
         return diagnosis
     group = diagnosis.family.partition(".")[0]
     notes = [*diagnosis.notes, *_words(diagnosis, failure), *_inner_call(failure)]
+    notes += _forward_call(evidence)
+    if failure.rank is not None and f"rank {failure.rank}" not in " ".join((diagnosis.headline, *notes)):
+        notes.append(f"it was raised in rank {failure.rank}")
+    if failure.worker is not None:
+        notes.append(f"it was raised in DataLoader worker process {failure.worker}; num_workers=0 shows it in the main process")
     notes += [f"the text also says: {code_long(line)}" for line in quotes(evidence, failure, diagnosis)]
     if not evidence.sources and group in _MISSING:
         notes.append(f"read from the text alone, which does not tell {_MISSING[group]}; `torchwhy run` records it")
@@ -81,10 +90,10 @@ def told(diagnosis: Diagnosis, evidence: Evidence, family: Family | None = None)
     return replace(diagnosis, notes=tuple(dict.fromkeys(notes)), trail=trail, confidence=_sure(diagnosis, failure))
 
 
-def code_long(text: str) -> str:
-    """A line of the log as inline code, up to 200 characters."""
+def code_long(text: str, limit: int = 200) -> str:
+    """A line of the log as inline code, cut in the middle."""
     flat = " ".join(text.replace("`", "'").split())
-    return f"`{flat if len(flat) <= 200 else flat[:150] + ' … ' + flat[-40:]}`"
+    return f"`{flat if len(flat) <= limit else flat[: limit - 50] + ' … ' + flat[-40:]}`"
 
 
 def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[str]:
@@ -108,7 +117,7 @@ def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[s
     return [line for _, _, line in sorted(best, key=lambda item: item[1])]
 
 
-def _of(diagnosis: Diagnosis, failure: Failure | None) -> Failure | None:
+def failure_of(diagnosis: Diagnosis, failure: Failure | None) -> Failure | None:
     """The exception of the chain that the diagnosis is of."""
     last = diagnosis.trail[-1].span if diagnosis.trail else diagnosis.cause.span
     first = failure
@@ -120,10 +129,11 @@ def _of(diagnosis: Diagnosis, failure: Failure | None) -> Failure | None:
 
 
 def _words(diagnosis: Diagnosis, failure: Failure) -> list[str]:
-    """The error's own first line, where the diagnosis does not hold all of its numbers and names already."""
-    lines = [line.strip() for line in failure.message.splitlines() if line.strip()]
+    """The error's own words without its general advice, where the diagnosis does not hold them already."""
+    lines = [line.strip() for line in _ADVICE.sub(" ", failure.message).splitlines() if line.strip()][:_LINES]
     said = " ".join((diagnosis.headline, *diagnosis.notes))
-    return [f"the error says: {code_long(lines[0])}"] if lines and lines[0] not in said else []
+    new = [line for line in lines if line not in said and (line is lines[0] or re.search(r"\d|['\"`]\w|error", line))]
+    return [f"the error says: {code_long(' '.join(new), 480)}"] if new else []
 
 
 def _inner_call(failure: Failure) -> list[str]:
@@ -132,6 +142,15 @@ def _inner_call(failure: Failure) -> list[str]:
     for frame in failure.frames:
         inner = None if frame.origin == "user" else frame if frame.origin == "library" and frame.code else inner
     return [f"the call was made in a package, at {place(inner.span)}: {code_long(inner.code)}"] if inner is not None else []
+
+
+def _forward_call(evidence: Evidence) -> list[str]:
+    """The program's line that anomaly detection printed: the forward call whose backward failed."""
+    _, found, after = "\n".join(evidence.context).partition("Traceback of forward call that caused the error:")
+    told = after.partition("Triggered internally")[0] if found else ""
+    frames = re.findall(r'File "([^"\n]+)", line (\d+)[^\n]*\n([^\n]*)', told)
+    own = [(file, line, text) for file, line, text in frames if "-packages" not in file]
+    return [f"the forward call was at {os.path.basename(own[-1][0])}:{own[-1][1]}: {code_long(own[-1][2].strip())}"] if own else []
 
 
 def _trail(failure: Failure) -> tuple[Label, ...]:

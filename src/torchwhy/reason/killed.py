@@ -44,7 +44,7 @@ def killed(evidence: Evidence) -> tuple[str, list[str], str]:
     limit = find(r"((?:memory cgroup|cgroup|--mem|--memory|limit)[^\n]{0,60}\d+ ?[kKMG]i?B?)", text, 1)
     if limit:
         notes.append(f"a limit is named: {code(limit)}")
-    notes.append("this is the host's RAM, not the GPU's memory: a CUDA out of memory raises an error instead")
+    notes.append("this is the computer's own memory (RAM): where a GPU is full, an error is raised and no process is killed")
     if re.search(r"worker|num_workers", text):
         notes.append(
             "each DataLoader worker holds a copy of the dataset's Python objects: fewer workers, or data in one array or a memory-mapped file, need less"

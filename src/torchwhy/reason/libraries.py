@@ -87,7 +87,7 @@ def loading(failure: Failure, text: str) -> tuple[str, list[str], str]:
         notes.append(
             f"{code(dll)} or a library that it needs is missing: the Visual C++ runtime, a broken or mixed install, or another CUDA"
         )
-        headline = f"Windows can't load `{dll}`"
+        headline = f"`{dll}` can't be loaded by Windows"
     else:
         notes.append(f"{who} did not find the CUDA libraries that it was built for")
         headline = f"{who} can't load its CUDA library"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..model import ModuleFacts, Plain, Span, TensorFacts
 from .holdings import Stored, class_of, lineage, method_of, stores_of
-from .reading import Reading
-from .source import Function, SourceFile
+from .reading import Cause, Reading
+from .source import COMPREHENSIONS, FUNCTIONS, Function, SourceFile
+from .structure import last_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +158,18 @@ def shown(paths: Sequence[str], limit: int = 4) -> str:
     named = [f"`{path}`" for path in paths[:limit]]
     rest = len(paths) - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
+
+
+def repeated(run: Reading, module: ModuleFacts) -> Cause | None:
+    """What decided how many modules a loop or comprehension built: `depth` in `Block(width) for _ in range(depth)`."""
+    built = module.built[0] if module.built else None
+    source, node = (run.sources.file(built.file), run.sources.node_at(built)) if built is not None else (None, None)
+    if source is None or node is None:
+        return None
+    for outer in source.ancestors(node):
+        if isinstance(outer, FUNCTIONS):
+            return None
+        over = outer.generators[0].iter if isinstance(outer, COMPREHENSIONS) else outer.iter if isinstance(outer, ast.For) else None
+        if isinstance(over, ast.Call) and last_name(over) == "range" and over.args:
+            return run.expression_origins(source.span(over.args[-1]), module.built[1:])
+    return None

@@ -46,7 +46,7 @@ def memory_numbers(message: str) -> MemoryNumbers | None:
     total = _find(message, rf"total capac(?:i)?ty of {_AMOUNT}") or _find(message, rf"{_AMOUNT} total capacity")
     free = _find(message, rf"{_AMOUNT}(?: is)? free")
     allocated = _find(message, rf"{_AMOUNT} is allocated by PyTorch") or _find(message, rf"{_AMOUNT} already allocated")
-    idle = _find(message, rf"{_AMOUNT} is reserved by PyTorch but unallocated")
+    idle = _find(message, rf"{_AMOUNT} is reserved by PyTorch but unallocated") or _find(message, rf"{_AMOUNT} cached")
     reserved = _find(message, rf"{_AMOUNT} reserved in total")
     if reserved is None and allocated is not None and idle is not None:
         reserved = allocated + idle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..model import Evidence, Failure, Items, Operand, TensorFacts, tensors_in
@@ -22,7 +23,7 @@ def expressions(evidence: Evidence, failure: Failure) -> tuple[Operand, ...]:
     operands = failure.operands or forward_operands(failure)
     inside = is_module_call(failure)  # a layer's own weight stands in no call of the program then
     data = [o for o in operands if (_is_data(evidence, o) if inside else tensors_in(o.value))]
-    pairs = _written(Sources(evidence), failure, data)
+    pairs = _written(Sources(evidence), failure, data, names)
     found = []
     for operand in operands:
         expression = pairs.get(operand.parameter) if operand in data else None
@@ -35,13 +36,18 @@ def expressions(evidence: Evidence, failure: Failure) -> tuple[Operand, ...]:
     return tuple(found)
 
 
-def _written(sources: Sources, failure: Failure, data: list[Operand]) -> dict[str, Expression]:
+def _written(sources: Sources, failure: Failure, data: list[Operand], names: Mapping[int, str]) -> dict[str, Expression]:
     """The expressions of the failing call by parameter name."""
     if is_module_call(failure):
         known = expression_of(sources, failure)
         return {o.parameter: known[t[0].id] for o in data if len(t := tensors_in(o.value)) == 1 and t[0].id in known}
     raised = failure.raised_at
     written = sources.operands(raised, failure.op.name) if raised is not None and failure.op is not None else ()
+    if len(data) == 1 and len(written) == 2 and isinstance(data[0].value, TensorFacts):
+        # `beta * x`: the number may stand before the tensor, whose own name tells which of the two it is
+        called = names.get(data[0].value.id, "").rpartition(".")[2]
+        same = [e for e in written if not e.keyword and e.text.rpartition(".")[2] == called]
+        written = tuple(same) if len(same) == 1 else written
     return _pair(data, written)
 
 

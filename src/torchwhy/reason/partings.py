@@ -67,6 +67,8 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         return run.sample() or cause if by_loader else _yielded(run, cause) or cause if cause is not None else None
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
+    if then is not None and then.span == now.span and (replaced := _other_weights(run, now, then)) is not None:
+        return replaced
     here, there = _inside(run, now.where), _inside(run, then.where) if then is not None else ()
     decision = run.decided(found.tensor, Size(found.dim) if found.dim is not None else "rank")
     if then is not None and then.span != now.span and decision.op is now and now.name not in _CONVERSIONS and now.inputs:
@@ -87,6 +89,16 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         if outer is not None:
             return Cause(outer)
     return written or data_origin(run, now)
+
+
+def _other_weights(run: Reading, now: OpRecord, then: OpRecord) -> Cause | None:
+    """For the same line on data of the same shape: where a parameter of another size was put in the place of the layer's own."""
+    owned = run.history.owner_of
+    for one, other in zip(now.inputs, then.inputs):
+        if one.shape != other.shape:
+            made = run.history.producer(one, now.index) if one.id in owned else None
+            return Cause(made.span) if made is not None and made.span is not None else None
+    return None
 
 
 def _yielded(run: Reading, cause: Cause) -> Cause | None:

@@ -86,6 +86,8 @@ class Passing(Places):
             if name in ("dict", "SimpleNamespace", "Namespace", "EasyDict", "OrderedDict", "DotDict", "AttrDict", "edict"):
                 first = [(None, replace(at, node=a)) for a in at.node.args]
                 return self._merge([*first, *((k.arg, replace(at, node=k.value)) for k in at.node.keywords)])
+            if name in ("asdict", "vars") and len(at.node.args) == 1 and (fields := self.fields(replace(at, node=at.node.args[0]))):
+                return fields
             on = self.step(at)
             at = self.seek(on, ast.Dict, ast.Call) if on and on.node is not at.node else None
         if at is None or not isinstance(at.node, ast.Dict):
@@ -95,6 +97,20 @@ class Passing(Places):
         return self._merge(
             [(None if k is None else folded, replace(at, node=v)) for k, folded, v in pairs if k is None or folded is not UNKNOWN]
         )
+
+    def fields(self, place: Place) -> dict[Constant, Place]:
+        """The fields of a dataclass's instance: what its constructor call passed, else their defaults."""
+        made = self.seek(place, ast.Call)
+        cls = self.seek(replace(made, node=made.node.func), ast.ClassDef) if made is not None and isinstance(made.node, ast.Call) else None
+        if made is None or cls is None or not isinstance(made.node, ast.Call) or not isinstance(cls.node, ast.ClassDef):
+            return {}
+        written = [n for n in cls.node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        names = [n.target.id for n in written if isinstance(n.target, ast.Name)]
+        found: dict[Constant, Place] = {
+            n.target.id: replace(cls, node=n.value) for n in written if isinstance(n.target, ast.Name) and n.value is not None
+        }
+        found |= {name: replace(made, node=given) for name, given in zip(names, made.node.args)}
+        return found | {k.arg: replace(made, node=k.value) for k in made.node.keywords if k.arg in names}
 
     def _merge(self, pairs: Sequence[tuple[Constant, Place]]) -> dict[Constant, Place] | None:
         found: dict[Constant, Place] = {}

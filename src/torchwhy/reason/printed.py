@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 
 from ..model import Evidence
@@ -53,6 +54,14 @@ def written_call(code: str) -> tuple[str, tuple[str, ...]]:
         *(f"{k.arg}={ast.unparse(k.value)}" if k.arg else f"**{ast.unparse(k.value)}" for k in call.keywords),
     )
     return ast.unparse(call.func), given
+
+
+def arguments_in(code: str) -> tuple[str, ...]:
+    """The arguments of all calls of the last statement, as written, except those of Python's own functions; the shortest way in first."""
+    node = _last_statement(code)
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)] if node is not None else []
+    own = [c for c in calls if not (isinstance(c.func, ast.Name) and c.func.id in dir(builtins))]
+    return tuple(ast.unparse(a) for c in own for a in (*c.args, *(k.value for k in c.keywords)))
 
 
 def _last_statement(code: str) -> ast.AST | None:

@@ -149,6 +149,10 @@ _FREE_RANK = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "select", "stack", "unbind"),
     *("sum", "mean", "max", "min", "amax", "amin", "argmax", "expand", "repeat"),
 )
+_OWN_DTYPE = frozenset(
+    ("one_hot", "bincount", "argmax", "argmin", "argsort", "nonzero", "multinomial", "searchsorted", "bucketize", "histc", "numel")
+)
+"""Ops whose result has one dtype whatever goes in: a dtype like that of the input is no sign that it comes from there."""
 _ROUND_TRIP = ("tensor", "from_numpy", "as_tensor", "asarray", "Tensor", "FloatTensor", "LongTensor")
 
 
@@ -164,6 +168,8 @@ def _value_step(op: OpRecord, made: TensorFacts, what: Property) -> Step:
             carrier = None
     elif what == "dtype" and (op.name.startswith("new_") or op.name.endswith("_like")):  # a new tensor: its line chose the dtype
         return Decision("created", made, op, before=inputs[0])
+    elif what == "dtype" and op.name in _OWN_DTYPE:
+        return Decision("op", made, op, before=inputs[0])
     elif what == "dtype":
         same = [t for t in inputs if t.dtype == made.dtype]
         carrier = next((t for t in same if t.rank > 0), None) or next(iter(same), None)

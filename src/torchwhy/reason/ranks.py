@@ -39,21 +39,55 @@ def rank_branch(run: Reading) -> Branch | None:
     return None
 
 
-def rank_value(run: Reading) -> tuple[str, Span] | None:
-    """An assignment from the rank to something that the failing call is given: its text and place."""
-    source = run.sources.file(run.raised.file)
-    statement = run.sources.statement_at(run.raised.file, run.raised.line) if source is not None else None
-    function = source.function(statement) if source is not None and statement is not None else None
-    if source is None or statement is None or function is None:
+def rank_value(run: Reading, at: Span | None = None) -> tuple[str, Span] | None:
+    """An assignment from the rank to something that the failing call (or the call at a place) is given: its text and place."""
+    at = at or run.raised
+    source = run.sources.file(at.file)
+    statement = run.sources.statement_at(at.file, at.line) if source is not None else None
+    if source is None or statement is None:
         return None
     used = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
-    for node in ast.walk(function):
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and node.lineno < run.raised.line:
+    found = _made_from_rank(source, statement, used)
+    return found or ((source.segment(statement), source.span(statement)) if _sized_by_rank(statement) else None)
+
+
+def rank_loop(run: Reading) -> tuple[str, Span] | None:
+    """What a loop around one of the failing calls runs over, where the rank decides how much that is: its text and place."""
+    for span in run.calls:
+        source = run.sources.file(span.file)
+        statement = run.sources.statement_at(span.file, span.line) if source is not None else None
+        for outer in source.ancestors(statement) if source is not None and statement is not None else ():
+            if isinstance(outer, ast.For) and source is not None:
+                if _sized_by_rank(ast.Expr(outer.iter)):
+                    return source.segment(outer.iter), source.span(outer.iter)
+                used = {n.id for n in ast.walk(outer.iter) if isinstance(n, ast.Name)}
+                if (found := _made_from_rank(source, outer, used)) is not None:
+                    return found
+    return None
+
+
+def collective_calls(sources: Sources) -> list[Span]:
+    """The calls of collectives in the program."""
+    names = re.compile(r"(?:dist|distributed|c10d)\.(?:all_|reduce|broadcast|gather|scatter|send|recv|isend|irecv)")
+    return [
+        source.span(node)
+        for source in sources.files()
+        for node in source.nodes
+        if isinstance(node, ast.Call) and names.search(ast.unparse(node.func))
+    ]
+
+
+def _made_from_rank(source: SourceFile, statement: ast.stmt, used: set[str]) -> tuple[str, Span] | None:
+    """The assignment above the statement that makes one of these names from the rank: by its value, or under a branch on the rank."""
+    function = source.function(statement)
+    for node in ast.walk(function) if function is not None else ():
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and node.lineno < statement.lineno:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-            if names & used and _sized_by_rank(node.value):
+            branches = (o for o in source.ancestors(node) if isinstance(o, ast.If) and o.orelse)
+            if names & used and (_sized_by_rank(node.value) or any(_speaks_of_rank(o.test) for o in branches)):
                 return source.segment(node), source.span(node)
-    return (source.segment(statement), source.span(statement)) if _sized_by_rank(statement) else None
+    return None
 
 
 def _sized_by_rank(node: ast.AST) -> bool:

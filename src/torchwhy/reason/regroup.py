@@ -73,7 +73,7 @@ def uneven(run: Reading, op: OpRecord, found: Sequence[Element]) -> tuple[int, i
     for one in found:
         if one.quotient is not None or one.expression is None or "//" not in one.expression.text:
             continue
-        for dim, size in enumerate(shape):
+        for dim, size in list(enumerate(shape))[1:]:  # the batch may have any size
             by = next((e.size for e in found if e is not one and e.size > 1 and size // e.size == one.size and size % e.size), None)
             if by is not None and (cause := data_cause(run, op, dim)) is not None:
                 return size, by, cause

@@ -114,8 +114,8 @@ def _only_with_workers(run: Reading, option: str) -> tuple[Fix, ...]:
 
 def starts_itself(run: Reading) -> Finding:
     """A spawned worker imports the script, whose top level starts workers."""
-    place_ = run.failure.user_frames[0].span
-    script = code(place_.file)
+    place_ = run.failure.user_frames[0].span if run.failure.user_frames else run.raised
+    script = code(place_.file) if run.failure.user_frames else "the script"
     return Finding(
         first_fitting(f"each worker imports {script} and starts workers of its own", "each worker imports the script and starts its own"),
         place_,

@@ -160,3 +160,41 @@ def scaled_out_of_turn(run: Reading, said: Said) -> Told:
     )
     order = "`scaler.scale(loss).backward()`, `scaler.unscale_(optimizer)` at most once, `scaler.step(optimizer)`, `scaler.update()`"
     return Told(headline, run.raised, "out of turn", (f"the order in each iteration: {order}",))
+
+
+def one_for_each_group(run: Reading, said: Said) -> Told:
+    """A scheduler whose list of settings is not as long as the optimizer's list of parameter groups."""
+    groups, got = int(said["groups"]), int(said["got"])
+    what = said["lambdas"]
+    given = next(
+        (e for n, e in enumerate(run.sources.arguments(run.raised)) if e.keyword == what.rstrip("s") or e.keyword == what or n == 1), None
+    )
+    cause = run.expression_origins(given.span, run.calls) if given is not None else Cause(run.raised)
+    made = [o for o in run.evidence.optimizers if o.built]
+    notes = [
+        f"{code(what)} is {code(given.text)}: {plural(got, 'entry')} for {plural(groups, 'parameter group')}" if given is not None else "",
+        f"the optimizer built at {place(made[-1].built[0])} has {plural(groups, 'parameter group')}" if made else "",
+        "a list gives one entry for each group, in their order; a single function serves all groups",
+    ]
+    fix = Fix(f"give {groups} entries, one for each group, or one without a list")
+    headline = f"the scheduler gets {got} of {code(what)} for {plural(groups, 'parameter group')}"
+    return Told(headline, Cause(given.span) if given is not None else cause, f"{got} for {groups} groups", tuple(notes), (fix,))
+
+
+def resumed_without_initial(run: Reading, said: Said) -> Told:
+    """A scheduler built with `last_epoch` for an optimizer that was never under a scheduler."""
+    given = next((e for e in run.sources.arguments(run.raised) if e.keyword == "last_epoch"), None)
+    made = [o for o in run.evidence.optimizers if o.built]
+    notes = [
+        f"`last_epoch` is {code(given.text)}: the scheduler takes the schedule up again, from the `initial_lr` of each group"
+        if given
+        else "",
+        f"the optimizer built at {place(made[-1].built[0])} is fresh: its groups have no `initial_lr` yet" if made else "",
+        "`initial_lr` is put there by a scheduler that starts from the beginning (last_epoch=-1), or by the optimizer's loaded state",
+    ]
+    fixes = (
+        Fix("load the optimizer's state before the scheduler is built, or load the scheduler's own `state_dict` instead of `last_epoch`"),
+        Fix("give each group its start: `for g in optimizer.param_groups: g.setdefault('initial_lr', g['lr'])`"),
+    )
+    headline = f"`last_epoch` is given, but the optimizer's group {said['group']} has no `initial_lr`"
+    return Told(headline, Cause(run.raised), "resumes with a fresh optimizer", tuple(notes), fixes)

@@ -258,6 +258,10 @@ class Walk(Passing):
         if isinstance(node.func, ast.Attribute) and name == "get" and args:
             key = self.fold(replace(place, node=args[0]))
             entries = self.entries(replace(place, node=node.func.value)) if key is not UNKNOWN else None
+            if key is UNKNOWN and len(args) > 1 and place.value is not None:  # the value seen at run time tells which entry it was
+                every = self.entries(replace(place, node=node.func.value)) or {}
+                chosen = self.choose([*every.values(), replace(place, node=args[1])], place.value)
+                return replace(chosen, kind="config", value=place.value) if chosen is not None else None
             if entries is None:
                 return None
             if isinstance(key, (str, int)) and key in entries:

@@ -50,7 +50,8 @@ def written(run: Reading, op: OpRecord) -> Written:
         for name in ("inplace", "max_norm"):
             value = layer.setting(name)
             if isinstance(value, Plain) and value.value not in (None, False) and (name == "inplace" or "embedding" in op.name):
-                found = run.setting(layer, name)
+                built = Cause(layer.built[0]) if layer.built else Cause(run.raised)
+                found = run.setting(layer, name) if name == "inplace" else built
                 return Written(op, found, target, layer, name, code(layer.fqn or layer.kind))
     return Written(op, Cause(op.span or run.raised), target, by=_by(run, op))
 

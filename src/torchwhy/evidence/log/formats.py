@@ -15,8 +15,8 @@ FRAME = re.compile(r'^(?P<indent>[ \t]*)(?:> )?File "(?P<file>[^"\n]{1,500})", l
 NAME = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
 ERROR = re.compile(rf"^(?P<type>{NAME})(?:: ?(?P<message>.*))?$")
 TYPED = re.compile(
-    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit))"
-    r"(?:: ?(?P<message>.*)|\s*)$"
+    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit)"
+    r"|(?:[a-z_]\w*\.)+_?[A-Z]\w*(?=: )|_pickle\.\w+|(?:[a-z_]\w*\.)+(?:error|timeout)(?=: ))(?:: ?(?P<message>.*)|\s*)$"
 )
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -81,6 +81,9 @@ def read_block(lines: Sequence[Line], at: int) -> Block | None:
         return _notebook(lines, at, at, "")
     if text.startswith("E   ") and (error := TYPED.match(text[1:].strip())) is not None:
         return _pytest(lines, at, error)
+    if "Caught " in text and (error := TYPED.match(text)) is not None and _is_outer([error["message"] or ""]):
+        message, end = _message(lines, at + 1, error["message"] or "", 0, False)
+        return Block(error["type"], message, (), lines[at], at, end) if "\n" in message else None
     if text.startswith("Fatal Python error: "):
         return _fatal(lines, at)
     return None
@@ -117,7 +120,7 @@ def _python(lines: Sequence[Line], at: int, begin: int, indent: int) -> Block | 
 
 
 def _is_error(type_: str, has_frames: bool) -> bool:
-    return bool(TYPED.match(type_)) or has_frames and type_.rpartition(".")[2][:1].isupper()
+    return bool(TYPED.match(type_)) or has_frames and (type_.rpartition(".")[2][:1].isupper() or type_.endswith((".error", ".timeout")))
 
 
 def _dedented(text: str, indent: int, in_group: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from .lines import Line
 _ENDED = ("SIGTERM", "SIGABRT", "ChildFailedError", "SignalException", "ProcessExitedException", "CalledProcessError")
 _PEER = re.compile(
     r"Connection (?:reset|closed) by peer|Broken pipe|[Ww]atchdog|collective operation timeout|Socket Timeout|recvValue failed|"
-    r"remote process exited|ncclRemoteError|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
+    r"remote process exited|ncclRemoteError|communicator was aborted|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
     r"was terminated with signal SIG(?:TERM|ABRT|KILL)|exits with return code = [1-9-]|Ran out of input|gracefully closed|has been shut ?down",
     re.IGNORECASE | re.DOTALL,
 )
@@ -50,14 +51,15 @@ def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
     apart, shared = _merged(ordered)
     roots = [f for f in apart if not _follows(f.failure, alone=len(apart) == 1)] or [_best_of(apart)]
     named = _rank_named(lines)
-    survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[n + 1 :], lines)}
+    progress = _progress(lines) if len(roots) > 1 else {}
+    survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[-1:], progress, lines)}
     first = min(roots, key=lambda f: (id(f) in survived, _is_killed(f), named is not None and f.failure.rank != named, f.start))
     rest = [f for f in roots if f is not first]
     after = [f for f in apart if f not in roots]
     if first.failure.rank is not None:
         after += [f for f in rest if f.failure.rank is None and f.failure.error_type.startswith("SIG") and f.start > first.start]
         rest = [f for f in rest if f not in after]
-    first = _with_rank(first, named)
+    first = _with_place(_with_rank(first, named), after)
     told = tuple(_told(f, shared) for f in sorted(after, key=lambda f: f.start)[:8])
     return Verdict((first, *rest), told, _remarks(first, shared.get(_key(first.failure), ()), told))
 
@@ -66,6 +68,14 @@ def _with_rank(first: Found, named: int | None) -> Found:
     if first.failure.rank is None and named is not None:
         return replace(first, failure=replace(first.failure, rank=named))
     return first
+
+
+def _with_place(first: Found, after: Sequence[Found]) -> Found:
+    """A watchdog's line names no place: where its rank was stopped is the place where it waited."""
+    if first.failure.frames or first.failure.error_type != "DistBackendError":
+        return first
+    stopped = next((f.failure for f in after if f.failure.frames and f.failure.rank == first.failure.rank), None)
+    return replace(first, failure=replace(first.failure, frames=stopped.frames)) if stopped is not None else first
 
 
 def _merged(ordered: Sequence[Found]) -> tuple[list[Found], dict[object, tuple[int, ...]]]:
@@ -127,12 +137,20 @@ def _rank_named(lines: Sequence[Line]) -> int | None:
     return int(found["rank"][:6]) if found else None
 
 
-def _survived(one: Found, later: Sequence[Found], lines: Sequence[Line]) -> bool:
+def _survived(one: Found, later: Sequence[Found], progress: dict[str, list[int]], lines: Sequence[Line]) -> bool:
     """The program went on after it, until a later failure: it was caught and printed."""
     end = max(f.start for f in later)
-    stream = lines[one.start].stream if one.start < len(lines) else ""
-    between = [line for line in lines[one.end : end] if line.stream == stream and _PROGRESS.search(line.text[:400])]
-    return len({_words(line.text[:80]) + str(line.number) for line in between}) >= 2
+    places = progress.get(lines[one.start].stream if one.start < len(lines) else "", [])
+    return bisect_left(places, end) - bisect_left(places, one.end) >= 2
+
+
+def _progress(lines: Sequence[Line]) -> dict[str, list[int]]:
+    """The places of the lines that tell of a step done, by printer."""
+    found: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        if line.text and _PROGRESS.search(line.text[:400]):
+            found.setdefault(line.stream, []).append(place)
+    return found
 
 
 def _told(found: Found, shared: dict[object, tuple[int, ...]]) -> str:

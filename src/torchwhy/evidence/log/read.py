@@ -15,7 +15,7 @@ from .failures import Found, failures_in
 from .lines import Line, lines_of
 from .ranks import judge_order
 from .scan import Binary, excerpts
-from .signs import typeless
+from .signs import strange, typeless
 
 BinaryText = Binary
 _BEFORE, _AFTER, _HEAD = 120, 80, 80
@@ -70,7 +70,7 @@ def _all_failures(lines: Sequence[Line]) -> list[Found]:
     for place, line in enumerate(lines):
         streams.setdefault(line.stream, []).append(place)
     found = [one for places in streams.values() for one in failures_in([lines[p] for p in places], places)]
-    found = found or [Found(failure, place, place + 1) for place, failure in typeless(lines)]
+    found = found or [Found(failure, place, place + 1) for place, failure in (*typeless(lines), *strange(lines))][:1]
     return sorted(found, key=lambda f: f.start)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from ...model import Failure
 from .formats import TYPED
@@ -12,8 +13,9 @@ from .lines import Line
 _TERMINATE = re.compile(r"terminate called after throwing an instance of '(?P<type>[^']{1,200})'")
 _WHAT = re.compile(r"^\s*what\(\):\s*(?P<message>.*)$")
 _WATCHDOG = re.compile(
-    r"Watchdog caught collective operation timeout: .*|NCCL watchdog thread terminated with exception: .*|Detected mismatch between collectives .*"
+    r"Watchdog caught collective operation timeout: .*|(?:NCCL|Process group) watchdog thread terminated with exception: .*|Detected mismatch between collectives .*"
 )
+_GPU = re.compile(r"CUDA error: .*|NCCL error.*|CUDA out of memory.*")
 _KILLED = re.compile(
     r"exitcode\s*:\s*(?P<code>-?\d+) |\(exitcode: (?P<code2>-?\d+)\)|Signal \d+ \((?P<name>SIG\w+)\) received"
     r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)"
@@ -22,7 +24,13 @@ _KILLED = re.compile(
 _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
-    r"|ncclUnhandledCudaError: .*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
+    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .* cannot be retrieved.*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
+)
+_STRANGE = re.compile(
+    r"^\W{0,3}(?:(?P<npm>npm (?:ERR!|error) .+)|(?P<compiler>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: .+|error(?:\[E\d+\])?: .+|ld: .+|make(?:\[\d+\])?: \*\*\* .+)"
+    r"|(?P<shell>.{0,80}: command not found|(?:ba|z|da)?sh: .+: (?:No such file or directory|[Pp]ermission denied)|python[\d.]*: (?:can't open file|No module named|Error while).+|[\w.-]+\.py: error: .+|Illegal instruction.*)"
+    r"|(?P<pip>ERROR: (?:Could not|No matching|Cannot|Failed|Package|Invalid|Command errored).+)|(?P<git>fatal: .+)|(?P<java>Exception in thread .+)"
+    r"|(?P<go>panic: .+)|(?P<node>(?:Uncaught )?Error: .+)|(?P<cuda>GPUassert: .+|CUDA error at .+))$"
 )
 _NAMES = {
     9: "SIGKILL",
@@ -50,10 +58,14 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
         if (thrown := _TERMINATE.search(text)) is not None:
             yield place, _thrown(lines, place, thrown["type"])
         elif (watched := _WATCHDOG.search(text)) is not None and not _WHAT.match(text):
-            yield place, _at(line, "DistBackendError", watched[0], "torch.distributed")
-        elif (typed := TYPED.match(text)) is not None and typed["message"] and not typed["type"].endswith("Warning"):
+            yield place, _watched(lines, place, watched[0], taken)
+        elif (
+            (typed := TYPED.match(text)) is not None
+            and not typed["type"].endswith("Warning")
+            and (said := _said(lines, place, typed, taken))
+        ):
             module, _, name = typed["type"].rpartition(".")
-            yield place, _at(line, name, "\n".join([typed["message"], *_more(lines, place + 1, taken)]), module or "builtins")
+            yield place, _at(line, name, said, module or "builtins")
         elif (death := _KILLED.search(text)) is not None and (name := _signal(death)):
             if not killed:
                 at = place
@@ -76,6 +88,38 @@ def typeless(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
             return
 
 
+def _watched(lines: Sequence[Line], place: int, message: str, taken: frozenset[int]) -> Failure:
+    """A watchdog's word: a wait in vain, or what ended the GPU's work on this very rank."""
+    own = _GPU.search(message)
+    rank = re.search(r"\[Rank (\d+)\]|\bRank (\d+)\]", lines[place].text)
+    number = int((rank[1] or rank[2])[:6]) if rank is not None else None
+    if own is None:
+        return _at(lines[place], "DistBackendError", message, "torch.distributed", number)
+    return _at(lines[place], "RuntimeError", "\n".join([own[0], *_more(lines, place + 1, taken)]), "builtins", number)
+
+
+def _said(lines: Sequence[Line], place: int, typed: re.Match[str], taken: frozenset[int]) -> str:
+    """The message of an error's line; where it begins on the line below (`RuntimeError:` alone), the paragraph there."""
+    if (typed["message"] or "").endswith("raised:") and place + 1 < len(lines):
+        return "\n".join([typed["message"], lines[place + 1].text])
+    if typed["message"]:
+        return "\n".join([typed["message"], *_more(lines, place + 1, taken)])
+    if not lines[place].text.rstrip().endswith(":"):
+        return ""
+    below = [line.text for line in lines[place + 1 : place + 30]]
+    return "\n".join(takewhile(lambda text: not TYPED.match(text), below)).strip()
+
+
+def strange(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
+    """What programs other than Python say when they fail, for texts that hold nothing else; the module names whose words they are."""
+    for place, line in enumerate(lines):
+        found = _STRANGE.match(line.text[:1000]) if line.text else None
+        if found is not None:
+            who, said = next((name, text) for name, text in found.groupdict().items() if text)
+            yield place, _at(line, f"{who} error", said, who)
+            return
+
+
 def _signal(death: re.Match[str]) -> str:
     groups = death.groupdict()
     if groups["name"]:
@@ -92,6 +136,8 @@ def _thrown(lines: Sequence[Line], place: int, kind: str) -> Failure:
     for after in range(place + 1, min(place + 6, len(lines))):
         said = _WHAT.match(lines[after].text)
         if said is not None:
+            if "watchdog" in said["message"]:
+                return _watched(lines, after, said["message"], frozenset())
             return _at(lines[place], name or kind, "\n".join([said["message"], *_more(lines, after + 1, frozenset())]), module or "std")
     return _at(lines[place], name or kind, "", module or "std")
 
@@ -103,7 +149,10 @@ def _more(lines: Sequence[Line], place: int, taken: frozenset[int]) -> list[str]
         text = lines[place].text
         if re.match(r"^(?:Exception raised from|frame #\d+|C\+\+ CapturedTraceback|\s*$)", text):
             break
-        if not re.match(r"^(?:\s+\S|CUDA kernel|For debugging|Compile with|Last error|nccl\w+:|Check the|Please|size mismatch)", text):
+        if not re.match(
+            r"^(?:\s+\S|CUDA kernel|For debugging|Compile with|Last error|nccl\w+:|Check the|Please|size mismatch|Currently allocated|Requested  |Device limit|Free \()",
+            text,
+        ):
             break
         said.append(text)
         place += 1

@@ -126,6 +126,9 @@ class Deepcopy(Family):
             for s in found
             if made is not None and any(b.file == s.span.file and b.line in s.source.span(s.statement).lines for b in made.where)
         ]
+        later = [s for s in found if (f := s.source.function(s.statement)) is not None and f.name != "__init__"]
+        if not near and owner is None and len(later) == 1:
+            return later[0]
         return near[-1] if near else found[0] if owner is not None and found or len(found) == 1 else None
 
     def _norm(self, owner: ModuleFacts | None, path: str) -> str | None:

@@ -224,7 +224,7 @@ def _words(run: Reading, found: Reuse, name: str, earlier: str) -> tuple[str, st
     headline = fitting(
         f"two backward runs share {name}, and the first freed its graph", "two backward runs share a graph, and the first freed it"
     )
-    both = f"{earlier} and the one at {place(run.raised)} both go through {name}, computed once in the forward pass that they share"
+    both = f"{earlier} and the one at {place(run.raised)} both go through {name}, computed once in their shared forward pass"
     return headline, freed, (both, came, f"{steps} changed parameters between them" if steps else "")
 
 

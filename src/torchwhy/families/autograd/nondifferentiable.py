@@ -31,7 +31,7 @@ from ...reason.cuts import Cut, cut
 from ...reason.graph import maker, operands_of
 from ...reason.reading import Reading, reading
 from ...reason.smooth_edits import in_place_of_choice, in_place_of_comparison, twice_differentiable
-from ...reason.wording import code, fitting, place, tensor_text
+from ...reason.wording import code, first_fitting, fitting, place, tensor_text
 
 _SMOOTH = {
     **dict.fromkeys(("argmax", "topk", "sort", "argsort", "max"), "softmax"),
@@ -106,7 +106,11 @@ class Nondifferentiable(Family):
             f"PyTorch has no derivative for {code(missing)}"
             + (", the backward of it, so a gradient penalty can't go through it" if twice else ""),
         )
-        headline = f"{shown} is asked for {second}, which PyTorch does not implement"
+        headline = first_fitting(
+            f"{shown} is asked for {second}, which PyTorch does not implement",
+            f"{shown} has no {'second ' if twice else ''}derivative",
+            f"an op has no {'second ' if twice else ''}derivative",
+        )
         told = f"write {shown} in operations that can be differentiated{' twice' if twice else ''}"
         fixes = [Fix(title, made, changes="more memory") for title, made in twice_differentiable(run, op, plain)] or [Fix(told)]
         trail = (

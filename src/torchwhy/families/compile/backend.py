@@ -69,7 +69,7 @@ class Backend(Family):
             return self._plain(
                 run,
                 f"{code(gpu) if gpu else 'the GPU'} is too old for Triton",
-                [f"its compute capability is {level or 'below 7.0'}; Triton wants 7.0 or newer"],
+                [f"its compute capability is {level or 'lower'}; Triton wants 7.0 or newer"],
                 'leave torch.compile out on this GPU, or use backend="eager" or "aot_eager"',
             )
         if groups.get("windows"):

@@ -21,10 +21,10 @@ import re
 
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span
-from ...reason.compiled import literal_lines, user_stack
+from ...reason.compiled import decides_branch, literal_lines, user_stack
 from ...reason.dynamic_edits import cut_to
 from ...reason.edits import Edits
-from ...reason.printed import around, find, written_call
+from ...reason.printed import arguments_in, around, find
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place
 
@@ -58,9 +58,11 @@ class DynamicShape(Family):
             return self._recompiled(run, around(evidence))
         stack = user_stack(run)
         at = stack[-1].span if stack else run.raised
+        if groups.get("guard") is not None and decides_branch(groups["guard"], stack):
+            return None  # a branch on a tensor's value, which `compile.graph-break` tells of
         if groups.get("guard") is not None:
             expression = groups["guard"].strip(" .(")
-            headline = f"the compiler needs the value of {code(expression[:40])}, which the data decides"
+            headline = f"the compiler needs the value of {code(expression.partition(' (unhinted')[0][:30])}, which the data decides"
             notes = ["the size or value comes from the data (`.item()`, `nonzero`, a mask), so it is not known while compiling"]
             fix = "keep data-dependent sizes out of the compiled function, or state what holds with torch._check(...)"
         else:
@@ -130,7 +132,7 @@ class DynamicShape(Family):
         if run.frame is not None and run.frame.code:
             notes.append(f"the call is {code(run.frame.code)}")
         if not changing and run.frame is not None:
-            changing = next((a for a in written_call(run.frame.code)[1] if _CHANGES.search(a)), "")
+            changing = next((a for a in arguments_in(run.frame.code) if _CHANGES.search(a)), "")
         who = code(changing) if changing and changing != "tensor" else "an argument"
         return self._answer(
             run,

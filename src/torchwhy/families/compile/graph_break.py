@@ -23,7 +23,7 @@ import re
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason import edits
-from ...reason.compiled import user_stack
+from ...reason.compiled import decides_branch, user_stack
 from ...reason.printed import find
 from ...reason.reading import reading
 from ...reason.wording import code, first_fitting, place
@@ -55,6 +55,7 @@ class GraphBreak(Family):
             r"\A(?=.*(?:control flow|data-dependent|dynamo|not supported|graph break|consider using))(?P<first>[^\n]*)",
             types=("UserError",),
         ),
+        Trigger(r"data-dependent expression (?P<guard>[^\n]*)"),
         Trigger(
             r"\A(?=.*\nfrom user code:)(?P<first>[^\n]*)",
             types=("BackendCompilerFailed", "RuntimeError", "AssertionError", "TypeError", "AttributeError"),
@@ -64,10 +65,10 @@ class GraphBreak(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         message = run.failure.message
-        if _SILENT.search(message):
+        stack, guard = user_stack(run), match.groupdict().get("guard")
+        if _SILENT.search(message) if guard is None else not decides_branch(guard, stack):
             return None
         first = (match.groupdict().get("first") or message.strip().split("\n")[0]).strip()
-        stack = user_stack(run)
         at = stack[-1].span if stack else run.raised
         line = code(stack[-1].code) if stack and stack[-1].code else ""
         explanation = find(r"Explanation: ([^\n]+)", message, 1)

@@ -217,7 +217,7 @@ class Sampler(Family):
     def _beyond(self, run: Reading, loader: LoaderFacts | None, match: re.Match[str]) -> Finding | None:
         """An index that the dataset never promised."""
         sample = next(iter(run.evidence.samples), None)
-        if loader is None or sample is None or sample.value is not None or loader.length is None:
+        if loader is None or sample is not None and sample.value is not None or loader.length is None:
             return None
         length, dataset = loader.length, code(loader.dataset)
         index = next((i for i in loader.indices or () if not -length <= i < length), None)
@@ -225,11 +225,14 @@ class Sampler(Family):
             return None
         call = only_call(run, loader.sampler)
         argument = next(iter(run.sources.arguments(call)), None) if call is not None else None
-        order = given_by(run, loader.sampler, "__iter__") or (run.expression_origins(argument.span) if argument is not None else None)
+        order = given_by(run, loader.sampler, "__iter__")
+        if order is None and argument is not None and loader.sampler != "WeightedRandomSampler":  # that one is given weights, no indices
+            order = run.expression_origins(argument.span)
         built = call or (loader.built[0] if loader.built else None)
         notes = [f"{code(loader.sampler)} gave the index {index}, and {dataset} has {length} samples: 0 to {length - 1}"]
         if built is not None:
             notes.append(f"it is built at {place(built)}{f' from {code(argument.text)}' if argument is not None else ''}")
+        notes.append("a sampler made for a whole dataset does not fit a part of it (a subset, a train split)")
         fixes = (Fix(f"build the sampler from the dataset that the loader gets: indices below `len(dataset)`, here {length}"),)
         headline = f"the sampler asks for sample {index}, but {dataset} has {length}"
         return Finding(headline, order or built, "gives indices beyond the dataset", tuple(notes), fixes)

@@ -34,6 +34,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, LoaderFacts, SampleFacts, tensors_in
 from ...reason.edits import add_decorator
 from ...reason.finding import Finding
+from ...reason.foreign import speaks_of_torch
 from ...reason.loaders import built_cause
 from ...reason.reading import Reading, reading
 from ...reason.samples import loader_of
@@ -65,6 +66,8 @@ class Worker(Family):
         run = reading(evidence)
         kind = next(name for name, text in match.groupdict().items() if text is not None)
         if kind in ("pickle", "files") and run.failure.loader is None and not evidence.from_text:
+            return None
+        if kind in ("pickle", "files") and evidence.from_text and not speaks_of_torch(evidence, r"torch|DataLoader|num_workers|ancdata"):
             return None
         if not run.failure.user_frames and not evidence.from_text:
             return None  # the exception that came out of it has the program's lines

@@ -28,7 +28,7 @@ from ...reason import edits
 from ...reason.origins import Origin, origins
 from ...reason.reading import Cause, Reading, reading
 from ...reason.source import Expression
-from ...reason.wording import code, place
+from ...reason.wording import code, first_fitting, place
 
 _GPU = re.compile(r"\b(cuda|mps|xpu|hip|gpu)\b")
 
@@ -87,7 +87,9 @@ class NoCuda(Family):
             notes.append(f"it was used at {place(run.raised)}: {code(run.frame.code if run.frame else '')}")
         return run.diagnosis(
             self,
-            f"{code(what)} asks for `{device}`, which is not available here",
+            first_fitting(
+                f"{code(what)} asks for `{device}`, which is not available here", f"`{device}` is asked for, which is not available here"
+            ),
             cause,
             f"{device} is asked for here",
             notes=notes,

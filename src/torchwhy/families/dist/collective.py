@@ -21,13 +21,14 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, LogExample, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason.printed import find, written_call
-from ...reason.ranks import behind_branch, rank_branch, rank_value
+from ...reason.ranks import behind_branch, collective_calls, rank_branch, rank_loop, rank_value
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place
 
 _WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
+_BETWEEN_TWO = re.compile(r"\bi?(?:send|recv)\(")
 _ALL = "a collective is one call of all ranks together: every rank must reach it, in the same order and with the same sizes"
 
 
@@ -45,6 +46,9 @@ class Collective(Family):
         Trigger(
             r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"
         ),
+        Trigger(r"(?P<wrong>Invalid function argument\. Expected parameter `(?P<name>\w+)` (?:to be )?of type (?P<wants>[\w.\[\]]+)\s+but got <class '(?P<kind>[\w.]+)'>)"),
+        Trigger(r"(?P<list>Argument ``(?P<argument>\w+)`` must (?:NOT )?be specified on [^\n]*)"),
+        Trigger(r"terminated with signal (?P<signal>SIGABRT|SIGSEGV)", types=("ProcessExitedException",)),
         Trigger(r"monitoredBarrier|failed to pass"),
         Trigger(
             r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"
@@ -60,7 +64,13 @@ class Collective(Family):
         groups = match.groupdict()
         if groups.get("device") or groups.get("must"):
             return self._backend(run, groups.get("device") or "cpu")
+        if groups.get("wrong") or groups.get("list"):
+            return self._argument(run, groups)
+        if groups.get("signal"):
+            return self._ended(run, groups["signal"] or "")
         call = self._call(run, groups)
+        if _BETWEEN_TWO.search(call):
+            return self._unanswered(run, call)
         branch, value = rank_branch(run), rank_value(run)
         who = f"rank {run.failure.rank}" if run.failure.rank is not None else ""
         notes = [_ALL]
@@ -97,6 +107,11 @@ class Collective(Family):
             headline, cause, because = f"{call} gets a tensor that differs between ranks", value[1], "made from the rank"
             notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")
             fixes.append(Fix("make the tensor the same size on every rank, or pad it to the largest", (), "display-only"))
+        elif (loop := rank_loop(run)) is not None and _WAITED.search(run.failure.message):
+            headline = first_fitting(f"ranks loop over {code(loop[0])} a different number of times", "the ranks loop a different number of times")
+            cause, because = loop[1], "made from the rank"
+            notes.append(f"{code(loop[0])} at {place(loop[1])} depends on the rank: where it does not divide evenly, one rank makes a call more than the others")
+            fixes.append(Fix("give every rank the same number of steps (drop the rest, pad it, or `Join`)", (), "display-only"))
         elif groups.get("why") or groups.get("bytes") or groups.get("mismatch"):
             said = groups.get("why") or groups.get("bytes") or " ".join((groups.get("mismatch") or "").split())
             headline = f"{call}: the ranks' tensors or calls do not match"
@@ -128,6 +143,49 @@ class Collective(Family):
             if groups.get("op") or groups.get("call")
             else "the collective"
         )
+
+    def _argument(self, run: Reading, groups: dict[str, str | None]) -> Diagnosis:
+        """A collective that was given something that it does not take."""
+        call, given = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))
+        if groups.get("list"):
+            headline, told = f"{code(call or 'the collective')} has the wrong list on this rank", f"torch says: {code(groups['list'] or '')}"
+            fix = f"give {code(groups['argument'] or '')} on the rank that sends or receives it, and None on the others"
+        else:
+            what = code(given[0]) if given else "its argument"
+            headline = f"{what} is a {groups['kind']}, {code(call or 'the collective')} takes a {groups['wants']}"
+            told = "a collective fills the memory of a tensor on every rank: a Python number has none"
+            fix = f"make it a tensor first: t = torch.tensor({given[0] if given else 'value'}), then {call or 'the collective'}(t) and t.item()"
+        return run.diagnosis(
+            self, first_fitting(headline, f"a {groups.get('kind') or 'wrong list'} is given to a collective"), run.raised, "given here",
+            notes=[told], fixes=[Fix(fix, (), "display-only")], confidence=Confidence.CERTAIN,
+        )  # fmt: skip
+
+    def _unanswered(self, run: Reading, call: str) -> Diagnosis:
+        """`send` and `recv` are calls of two ranks."""
+        return run.diagnosis(
+            self, f"{call} has no counterpart: the other rank does not make its call", run.raised, "waits here",
+            notes=["each `send` needs a `recv` of the same size and dtype on the other rank, in the same order, and the other way round"],
+            fixes=[Fix("make the matching call on the other rank", (), "display-only")],
+        )  # fmt: skip
+
+    def _ended(self, run: Reading, signal: str) -> Diagnosis | None:
+        """gloo ends the process when sizes or dtypes do not match: the call is looked for in the program."""
+        calls = collective_calls(run.sources)
+        values = [(call, value) for call in calls if (value := rank_value(run, call)) is not None]
+        if len(values) != 1 and len(calls) != 1:
+            return None
+        call, value = values[0] if len(values) == 1 else (calls[0], None)
+        name = code(written_call(run.sources.segment(call))[0] + "()")
+        notes = [_ALL, f"a process ended with {signal}, as gloo ends one whose tensor has another size or dtype than its peer's"]
+        if value is not None:
+            notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")
+        return run.diagnosis(
+            self, first_fitting(f"{name} gets a tensor that differs between ranks"), value[1] if value is not None else call,
+            "made from the rank" if value is not None else "the collective",
+            trail=(Label(call, "the collective"),), notes=notes,
+            fixes=[Fix("make the tensor the same size and dtype on every rank, or pad it to the largest", (), "display-only")],
+            confidence=Confidence.LIKELY if value is not None else Confidence.POSSIBLE,
+        )  # fmt: skip
 
     def _backend(self, run: Reading, device: str) -> Diagnosis:
         call, given = written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ""))

@@ -41,6 +41,7 @@ class Autocast(Family):
         Trigger(
             r"dtypes? match|same dtype|to be equal to src\.dtype|same scalar type|expected scalar type|should be the same|can't be cast|does not match weight dtype"
         ),
+        Trigger(r"expected dtype \w+ for .\w+. but got dtype \S+"),
         Trigger(r"unsafe to autocast"),
         Trigger(r"Attempting to unscale (?P<unscaled>FP16|BF16) gradients"),
     )

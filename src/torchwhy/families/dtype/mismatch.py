@@ -29,13 +29,14 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.blame import Side, blame, side
 from ...reason.convert import METHODS, conversion_fixes
+from ...reason.loaders import calls_of
 from ...reason.printed import written_call
-from ...reason.reading import Reading, named, reading
+from ...reason.reading import Cause, Reading, named, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
 _LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
 _DTYPE_WORD = re.compile(
-    r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b"
+    r"(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)(?=Tensor)|(?:c10::)?\b(?:Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|float|double|long int|unsigned char|float\d\d|bfloat16)\b"
 )
 
 
@@ -90,7 +91,11 @@ class Mismatch(Family):
             f"{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"
         ]
         if layer is not None and layer.built:
-            notes.append(f"{named(run, layer)} was built at {place(layer.built[0])} with {right.tensor.dtype} parameters")
+            notes.append(f"{named(run, layer)}, built at {place(layer.built[0])}, has {right.tensor.dtype} parameters")
+        assigned = [c for c in calls_of(run, "load_state_dict") if "assign=True" in run.sources.segment(c)]
+        if layer is not None and right.tensor.dtype in ("float16", "bfloat16", "float64") and len(assigned) == 1:
+            cause = Cause(assigned[0])
+            notes.append(f"`assign=True` at {place(assigned[0])} puts the checkpoint's tensors, {right.tensor.dtype}, in their place")
         made = wrong.decision.op
         if made is not None and made.name == "from_numpy":
             notes.append(f"`from_numpy` keeps NumPy's dtype, {wrong.tensor.dtype}")

@@ -36,7 +36,9 @@ class UnsupportedOp(Family):
     title = "an op has no kernel for the dtype it gets"
     triggers = (
         Trigger(r"\"(?P<kernel>\w+)\" not implemented for '(?P<got>[\w:]+)'"),
-        Trigger(r"(?P<kernel>[\w.]+)(?:\(\))?: .*(?:[Ff]loating point|infer output dtype).*[Gg]ot:? (?P<got>\w+)"),
+        Trigger(
+            r"(?<![\w.])(?P<kernel>[\w.]{1,60})(?:\(\))?: [^\n]{0,200}?(?:[Ff]loating point|infer output dtype)[^\n]{0,200}[Gg]ot:? (?P<got>\w+)"
+        ),
         Trigger(r"(?P<kernel>\w+) (?:and var )?only supports? (?:floating.point|floating point and complex) dtypes"),
         Trigger(r"(?P<kernel>Subtraction|Negation), the `-` operator, (?:with|on) (?:a|two) bool tensors? is not supported"),
         Trigger(r"Boolean inputs not supported for (?P<kernel>\w+)|only implemented on integer and Boolean-type"),

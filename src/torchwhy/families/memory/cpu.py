@@ -25,6 +25,7 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
+from ...reason.foreign import speaks_of_torch
 from ...reason.history import number
 from ...reason.killed import killed
 from ...reason.provenance import Size
@@ -59,6 +60,8 @@ class Cpu(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         groups = match.groupdict()
+        if evidence.from_text and run.failure.error_type == "MemoryError" and not speaks_of_torch(evidence):
+            return None
         if groups.get("killed") is not None:
             headline, notes, remedy = killed(evidence)
             fix = Fix(remedy, (), "display-only")

@@ -46,6 +46,7 @@ class Cuda(Family):
             ", ".join(
                 f"{name.removesuffix('_bytes').replace('idle', 'reserved but unallocated').replace('foreign', 'held by other processes')} {bytes_text(value)}"
                 for name, value in memory.known().items()
+                if name != "foreign_bytes" or value > 0.02 * (total or 0)
             )
         )
         notes += _in_the_text(run, kind, grown)
@@ -101,6 +102,17 @@ _REMEDY = {
 }
 
 
+_OWN = ("full", "unknown")
+_WHERE = (
+    (_OWN, r"/optim/|optimizer\.step\(|\bopt\w*\.step\(", "it was raised in the optimizer's step: Adam makes its state at the first step, two more tensors of each parameter's size"),
+    ((*_OWN, "others"), r"torch\.load\(|/serialization\.py", 'it was raised while a checkpoint is read: `torch.load` puts tensors back on the GPU they were saved from, in each rank, unless map_location="cpu" is given'),
+    (_OWN, r"(?i)(?:\bval|eval|\btest|predict|infer|sampl)\w*(?:\(|:)", "it was raised in evaluation: without `torch.no_grad()` (or inference_mode) the activations are kept for a backward that never comes; outputs that are collected stay on the GPU"),
+    (_OWN, r"(?i)attn|attention|q ?@ ?k|softmax\(|baddbmm", "attention scores grow with the square of the sequence length: `scaled_dot_product_attention` does not keep them"),
+    (_OWN, r"_apply|\.cuda\(\)|\.to\((?:device|.cuda)|from_pretrained", "it was raised while weights are moved to the GPU: a smaller dtype (bfloat16, 8 or 4 bits), or layers on several devices, need less"),
+    (_OWN, r"backward", "it was raised in the backward, where gradients come on top of the activations"),
+)  # fmt: skip
+
+
 def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
     """What the message and the lines around it tell beyond the numbers: who else holds memory, whether it grows, what keeps graphs."""
     notes = []
@@ -119,6 +131,9 @@ def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
         notes.append(
             f"{code(kept[0].strip())} accumulates a tensor together with its graph: {code(kept[1])} keeps the history of every step"
         )
+    if run.evidence.from_text:
+        lines = "\n".join(f"{f.span.file} {f.span.function}: {f.code}" for f in run.failure.frames)
+        notes += [note for kinds, pattern, note in _WHERE if kind in kinds and re.search(pattern, lines)][:2]
     if "retain_graph=True" in codes:
         notes.append("`retain_graph=True` keeps the graph of a step alive after its backward")
     return notes
@@ -134,5 +149,8 @@ def _judge(memory: MemoryNumbers) -> tuple[str, str]:
     if tried is not None and idle is not None and idle > tried and idle > 0.1 * (total or idle):
         return "fragmented", f"{bytes_text(idle)} is reserved and unused, but in pieces smaller than {bytes_text(tried)}: fragmentation"
     if allocated is not None and total is not None:
-        return "full", f"this program's own tensors fill {bytes_text(allocated)} of {bytes_text(total)}: size, not fragmentation"
+        return (
+            "full",
+            f"this program's own tensors fill {bytes_text(allocated)} of {bytes_text(total)}: there are too many of them, or they are too large",
+        )
     return "unknown", "the message has no numbers to tell size, fragmentation and other processes apart"

@@ -42,7 +42,8 @@ from ...reason.told import Told, tell, text_at
 from ...reason.wording import code, first_fitting, listed, place, plural, tensor_text
 
 _HERE = "torch/optim/optimizer.py"
-_SCALER = r"No inf checks were recorded|unscale_\(\) has already been called|Attempted (?:step|unscale_)|step\(\) has already been called"
+_SCHEDULES = "torch/optim/lr_scheduler.py"
+_SCALER = r"unscale_\(\) has already been called|Attempted (?:step|unscale_)|step\(\) has already been called"
 _STEPPING: dict[str, Callable[[Reading, dict[str, str]], Told | None]] = {
     "argument": stepping.without_argument,
     "restored": stepping.restored,
@@ -51,6 +52,8 @@ _STEPPING: dict[str, Callable[[Reading, dict[str, str]], Told | None]] = {
     "sparse": stepping.sparse_gradients,
     "hyper": stepping.out_of_range,
     "scaler": stepping.scaled_out_of_turn,
+    "lambdas": stepping.one_for_each_group,
+    "initial": stepping.resumed_without_initial,
 }
 Said = dict[str, str]
 
@@ -76,6 +79,10 @@ class OptimizerFamily(Family):
         Trigger(r"(?P<sparse>\w+) does not support sparse gradients"),
         Trigger(r"Invalid (?P<hyper>learning rate|\w+ (?:value|parameter)[^:]*): (?P<value>.+)", ("ValueError",)),
         Trigger(rf"(?P<scaler>{_SCALER})"),
+        Trigger(
+            r"[Ee]xpected (?P<groups>\d+) (?P<lambdas>lr_lambdas|values? for \w+|\w+), but got (?P<got>\d+)", ("ValueError",), _SCHEDULES
+        ),
+        Trigger(r"param '(?P<initial>initial_lr)' is not specified in param_groups\[(?P<group>\d+)\] when resuming"),
     )
     rank = 2
 

@@ -30,10 +30,10 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, ModuleFacts, Span
 from ...reason.edits import Edits, replace_text, set_keyword
-from ...reason.members import member, shown, state_of
+from ...reason.members import member, repeated, shown, state_of
 from ...reason.origins import settable
 from ...reason.reading import Cause, Reading, named, reading
-from ...reason.saved import Loading, Misfit, loading, prefix
+from ...reason.saved import Loading, Misfit, loading, prefix, registered_late
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
 _WRAPPERS = {"module.": "`nn.DataParallel` or `DistributedDataParallel`", "_orig_mod.": "`torch.compile`", "_fsdp_wrapped_module.": "FSDP"}
@@ -189,9 +189,21 @@ class StateDict(Family):
         )
         if layer is not None and layer.built:
             notes.append(f"{named(run, layer)} is built at {place(layer.built[0])}")
+            numbered = any(part.isdigit() for part in lost[0].split("."))
+            if numbered and not extra and (count := repeated(run, layer)) is not None:
+                cause = count.span
+                notes.append(
+                    f"how many there are of it is {code(run.sources.segment(count.span))} ({place(count.span)}); the checkpoint has fewer"
+                )
         if lost and all(name.endswith(_STATISTICS) for name in lost):
             notes.append(
                 "they are the running statistics of normalization layers: the saved model had `track_running_stats=False`, or another norm"
+            )
+        late = registered_late(run.sources, extra[0].rpartition(".")[2]) if extra and not lost else None
+        if late is not None:
+            cause = late
+            notes.append(
+                f"{code(extra[0].rpartition('.')[2])} is registered at {place(late)}, outside of `__init__`: a fresh model does not have it before that has run"
             )
         loose = set_keyword(run.sources, run.raised, "strict", "False")
         skip = Fix(
@@ -206,7 +218,7 @@ class StateDict(Family):
             self,
             first_fitting(told, f"{plural(len(lost), 'key')} missing in the checkpoint, {len(extra)} unexpected"),
             cause,
-            "not in the checkpoint" if layer is not None else "the model is built here",
+            "registered only when this runs" if late else "not in the checkpoint" if layer is not None else "the model is built here",
             trail=[Label(run.raised, "raised here")],
             notes=notes,
             fixes=[*rename, same, skip],

@@ -66,7 +66,7 @@ class BatchMismatch(Family):
         notes = [tensor_account(run, x, left), tensor_account(run, y, right)]
         if x.rank == 2 and y.rank > 1 and not y.is_floating and y.numel == m:
             return self._not_flattened(run, headline, y, right, m, notes)
-        last = remainder_of(evidence)
+        last = remainder_of(evidence, m, n)
         if last is not None and {m, n} == {last.rows, last.size}:
             return self._last(run, headline, last, (left, x) if m == last.size else (right, y), notes)
         changes = [

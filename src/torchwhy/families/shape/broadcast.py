@@ -20,15 +20,18 @@ Not to be confused with: `shape.batch-mismatch`, where a loss gets another numbe
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, Label
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, OpRecord, TensorFacts
 from ...reason import edits
+from ...reason.batches import remainder_of
 from ...reason.broadcasting import LOOKUPS, REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
 from ...reason.conflict import conflict, size_fixes
 from ...reason.layer_edits import resized_like
+from ...reason.provenance import Size
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, grouped, place, shape_text, tensor_text
 
@@ -54,6 +57,8 @@ class Broadcast(Family):
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
+        if run.op is not None and run.op.name == "setitem" and match[0].startswith("The expanded"):
+            return self._into_a_slice(run, run.op, int(match["a"]), int(match["b"]), int(match["dim"]))
         found = clash(run.tensors, in_place=match[0].startswith("output with"))
         if found is None:
             return self._from_text(run, match)
@@ -85,6 +90,40 @@ class Broadcast(Family):
             return []
         made = resized_like(run, places[0], places[1], 4) if places[0] is not None and places[1] is not None else ()
         return [Fix("bring the smaller maps to the size of the larger: `F.interpolate(…, size=…)`", made, changes="the maps are scaled")]
+
+    def _into_a_slice(self, run: Reading, op: OpRecord, takes: int, gets: int, dim: int) -> Diagnosis:
+        """`buffer[:, a:b] = value`: the slice and the value are not of one size."""
+        statement = run.sources.statement_at(run.raised.file, run.raised.line)
+        written = isinstance(statement, ast.Assign) and len(statement.targets) == 1
+        source = run.sources.file(run.raised.file)
+        target, value = (
+            (source.segment(statement.targets[0]), source.segment(statement.value))
+            if written and source is not None and isinstance(statement, ast.Assign)
+            else ("the slice", "the value")
+        )
+        given = op.argument("value")
+        tensor = given if isinstance(given, TensorFacts) else None
+        headline = first_fitting(
+            f"{code(value)} has {gets} in dimension {dim}, {code(target)} takes {takes}",
+            f"{gets} values in dimension {dim} do not fit a slice of {takes}",
+        )
+        last = remainder_of(run.evidence, takes, gets)
+        notes = [
+            f"{code(value)} is {tensor_text(tensor)}" if tensor is not None else "",
+            f"{code(target)} is {takes} long in dimension {dim}",
+        ]
+        fixes = [Fix(f"make the slice as long as what is written to it, {gets}")]
+        if last is not None and gets == last.rows:
+            built = last.loader.built[0] if last.loader.built else None
+            notes.append(
+                f"the last batch has {last.rows} of {last.size} samples: the loader built at {place(built)} keeps it (no drop_last)"
+            )
+            dropped = edits.set_keyword(run.sources, built, "drop_last", "True") if built is not None else ()
+            fixes.append(
+                Fix("leave the smaller last batch out: drop_last=True", dropped, changes=f"{last.rows} samples of an epoch not used")
+            )
+        trail = run.trail(tensor, Size(dim)) if tensor is not None else ()
+        return run.diagnosis(self, headline, run.raised, f"a slice of {takes}", trail=trail, notes=notes, fixes=fixes)
 
     def _others_clash(self, found: Clash) -> bool:
         """Whether the shapes differ in more dimensions than the one that torch names."""

@@ -43,6 +43,7 @@ class Linear(Family):
     triggers = (
         Trigger(r"mat1 and mat2 shapes cannot be multiplied(?: \((?P<rows>\d+)x(?P<gets>\d+) and (?P<wants>\d+)x(?P<out>\d+)\))?"),
         Trigger(r"size mismatch, m1: \[(?P<rows>\d+) x (?P<gets>\d+)\], m2: \[(?P<wants>\d+) x (?P<out>\d+)\]"),
+        Trigger(r"must have same reduction dim, but got \[(?P<rows>\d+), (?P<gets>\d+)\] X \[(?P<wants>\d+), (?P<out>\d+)\]"),
         Trigger(r"mat1 dim 1 must match mat2 dim 0|size mismatch, got|mat2 must be a matrix|must have same reduction dim"),
     )
     rank = 1

@@ -50,7 +50,7 @@ from ...reason.sequences import (
     written_size,
 )
 from ...reason.texts import built_in_text, called_in_line, rebuilt
-from ...reason.wording import code, shape_text
+from ...reason.wording import code, place, shape_text
 
 
 class Rnn(Family):
@@ -330,11 +330,14 @@ class Rnn(Family):
         """`pack_padded_sequence` with a sample of length 0."""
         written = next((e for n, e in enumerate(run.sources.arguments(run.raised)) if e.keyword == "lengths" or n == 1), None)
         headline = "`lengths` has a 0: one sample of the batch is empty"
-        lengths = run.tensor("lengths")
+        held = next((t for f in reversed(run.failure.frames) for a in f.locals if a.name == "lengths" for t in tensors_in(a.value)), None)
+        lengths = run.tensor("lengths") or held
         if lengths is not None and (found := outlier(lengths, 1 << 62, 1)) is not None:
             notes = [position_told(run, found, run.name("lengths")), maker_told(run, found, run.name("lengths"))]
             made = values_maker(run, found)
             cause = made[1] if made is not None else Cause(written.span if written is not None else run.raised)
+        elif lengths is not None and (op := run.history.producer(lengths)) is not None and op.span is not None:
+            notes, cause = [f"{code('lengths')} is made at {place(op.span)}: {code(run.sources.segment(op.span))}"], Cause(op.span)
         else:
             notes, cause = [], Cause(written.span if written is not None else run.raised)
         notes.append("a packed sequence has at least one step of each sample: an empty one (no words, no frames) can't be packed")
