@@ -189,3 +189,37 @@ def _left_behind() -> list[str]:
         if state[3] == name and "pytest" in Path(f"/proc/{name}/cmdline").read_text() and int(name) != os.getpid():
             waiting = int(name)
     return [str(process) for process in parents.get(waiting, [])]
+
+
+_SPAWNED = """\
+import multiprocessing as mp
+ctx = mp.get_context({method!r})
+if {name} == "__main__":
+    queue = ctx.Queue()
+    process = ctx.Process(target=print, args=(queue, {more}))
+    process.start()
+    process.join(10)
+    assert process.exitcode == 0, process.exitcode
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_spawned_processes_are_forked(trials: Trials, method: str) -> None:
+    before = _semaphores()
+    outcome = trials.run(_SPAWNED.format(method=method, name="__name__", more="1"))
+    assert (outcome.end, outcome.message, outcome.denied) == ("ended", "", ())
+    assert _semaphores() <= before
+
+
+def test_what_can_not_be_pickled_is_not_sent(trials: Trials) -> None:
+    outcome = trials.run(_SPAWNED.format(method="spawn", name="__name__", more="lambda: 1"))
+    assert outcome.end == "raised" and "pickle" in outcome.message
+
+
+def test_a_script_that_starts_itself_is_not_forked(trials: Trials) -> None:
+    outcome = trials.run(_SPAWNED.format(method="spawn", name='"__main__"', more="1"))
+    assert outcome.end == "raised"
+
+
+def _semaphores() -> set[str]:
+    return {name for name in os.listdir("/dev/shm") if name.startswith("sem.mp-")}

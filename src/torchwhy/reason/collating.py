@@ -224,6 +224,4 @@ class Batch:
             return ()
         call = self.loader.built[0]
         text = f"lambda batch: default_collate([sample for sample in batch if sample is not {what}])"
-        added = edits.set_keyword(self.run.sources, call, "collate_fn", text)
-        imported = edits.add_import(self.run.sources, call.file, "from torch.utils.data import default_collate")
-        return (*added, *imported) if added and imported else ()
+        return edits.set_keyword(self.run.sources, call, "collate_fn", text)

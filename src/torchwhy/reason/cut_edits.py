@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 
-from ..model import Edit, Fix, Items, Span
+from ..model import Edit, Fix, Items, Span, TensorFacts
 from . import edits
 from .cuts import Cut
 from .reading import Reading
+from .scopes import assignments, producer_of
 from .wording import code, place
 
 
@@ -123,3 +125,76 @@ def _as_tensors(run: Reading, found: Cut) -> edits.Edits:
         return (*kept, *edits.replace_text(run.sources.span_of(made_by.span.file, call.func), "torch.stack"))
     whole = run.sources.span_of(made_by.span.file, call)
     return (*kept, *edits.replace_text(whole, _text(run, made_by.span, call.args[0])))
+
+
+def edits_for_input(run: Reading, tensor: TensorFacts) -> edits.Edits:
+    """`x.requires_grad_(True)` behind the statement that gave the program's outermost variable for this tensor its value."""
+    for frame in run.failure.user_frames:
+        for variable in frame.locals:
+            if not isinstance(variable.value, TensorFacts) or variable.value.id != tensor.id:
+                continue
+            line = f"{variable.name}.requires_grad_(True)"
+            at = producer_of(run.sources, variable.name, frame.span.file, frame.span.line)
+            statement = run.sources.statement_at(at.file, at.line) if at is not None else None
+            if at is None or statement is None:
+                return ()
+            if isinstance(statement, (ast.For, ast.With)):
+                return edits.insert_before(run.sources, at.file, statement.body[0].lineno, line)
+            return edits.insert_after(run.sources, at.file, at.line, line)
+    return ()
+
+
+def thawed(run: Reading, found: Cut, name: str) -> edits.Edits:
+    """`model.head.requires_grad_(True)` after the statement that froze the model, where the variable `model` is known.
+
+    Where layers were put around older ones (adapters), what they added is meant, not the head.
+    """
+    owner, _, _ = name.rpartition(".")
+    root = owner.split(".")[0]
+    rows = _added_around(run, root) or [f"{_indexed(owner)}.requires_grad_(True)"]
+    where = found.op.where if found.op is not None else ()
+    at = next((span for span in reversed(where) if _has(run, span, root)), None)
+    if at is None or not owner:
+        return ()
+    loops = [s for s in _around(run, at) if isinstance(s, (ast.For, ast.While, ast.With))]
+    line = loops[-1].lineno if loops else at.line
+    return edits.insert_after(run.sources, at.file, line, "\n".join(rows))
+
+
+def _added_around(run: Reading, root: str) -> list[str]:
+    """A loop over the layers of the program's own class that hold an older layer: it thaws what they have besides."""
+    around = [
+        m
+        for m in run.evidence.modules
+        if m.defined is not None and m.fqn.startswith(f"{root}.") and any(child < m.id for _, child in m.children)
+    ]
+    if len({m.kind for m in around}) != 1:
+        return []
+    one = around[0]
+    names = [p.name for p in one.parameters if "." not in p.name] + [name for name, child in one.children if child > one.id]
+    if not names:
+        return []
+    test = f'    if type(module).__name__ == "{one.kind}":'
+    return [f"for module in {root}.modules():", test, *(f"        module.{name}.requires_grad_(True)" for name in names)]
+
+
+def _has(run: Reading, span: Span, name: str) -> bool:
+    """Whether the function around the span binds the name, or the file at its top level does."""
+    return bool(assignments(run.sources, name, span.file, span.line if span.function not in ("", "<module>") else None))
+
+
+def _around(run: Reading, span: Span) -> list[ast.stmt]:
+    """The statements around the one at a span, innermost first, in its function."""
+    source, statement = run.sources.file(span.file), run.sources.statement_at(span.file, span.line)
+    found: list[ast.stmt] = []
+    for node in source.ancestors(statement) if source is not None and statement is not None else ():
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            break
+        if isinstance(node, ast.stmt):
+            found.append(node)
+    return found
+
+
+def _indexed(path: str) -> str:
+    """`model[0].fc` for `model.0.fc`."""
+    return re.sub(r"\.(\d+)", r"[\1]", path)

@@ -48,6 +48,16 @@ def dropped(run: Reading, x: TensorFacts, name: str) -> Dropped | None:
     return Dropped(op.span, because, tuple(notes), fix, (Label(op.span, shape_text(after.shape)), Label(run.raised, "raised here")))
 
 
+def rank_kept(run: Reading, op: OpRecord, rank: int) -> Fix | None:
+    """A `squeeze()` that leaves so many dimensions, where the op is one."""
+    before = op.inputs[0] if op.name == "squeeze" and op.inputs else None
+    ones = [d for d, size in enumerate(before.shape or ()) if size == 1] if before is not None else []
+    lost = before.rank - rank if before is not None else 0
+    if before is None or not 0 <= lost <= len(ones):
+        return None
+    return _named_squeeze(run, op, ones[len(ones) - lost :])
+
+
 def _named_squeeze(run: Reading, op: OpRecord, kept: list[int]) -> Fix:
     text = run.sources.segment(op.span) if op.span is not None else ""
     if not kept:

@@ -55,6 +55,11 @@ def set_value(sources: Sources, span: Span, text: str) -> Edits:
     return (Edit(span, text),) if isinstance(sources.node_at(span), ast.expr) and span.end_line else ()
 
 
+def set_value_at(source: SourceFile, node: ast.expr, text: str) -> Edits:
+    """Another expression in the place of this one."""
+    return (Edit(source.span(node), text),)
+
+
 def replace_argument(sources: Sources, call: Span, parameter: str, text: str, signature: Sequence[str] = ()) -> Edits:
     """Another expression for a parameter that the call passes, at the place where it is written (also in a `**settings` literal)."""
     place = Walk(sources).argument((call,), parameter, signature)

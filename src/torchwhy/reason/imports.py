@@ -8,11 +8,19 @@ from .diffs import patched
 from .edits import Edits, add_import
 from .source import UNREADABLE, Sources
 
-_IMPORTS = {"torch": "import torch", "nn": "from torch import nn", "F": "import torch.nn.functional as F"}
+_IMPORTS = {
+    "torch": "import torch",
+    "nn": "from torch import nn",
+    "F": "import torch.nn.functional as F",
+    "pad_sequence": "from torch.nn.utils.rnn import pad_sequence",
+    "default_collate": "from torch.utils.data import default_collate",
+    "os": "import os",
+    "partial": "from functools import partial",
+}
 
 
 def with_imports(edits: Edits, sources: Sources) -> Edits:
-    """The edits, and an import at the top of each file in which they use one of torch's usual names for the first time."""
+    """The edits, and an import at the top of each file in which they use one of these names for the first time."""
     added: Edits = ()
     for file, text in (patched(edits, sources) or {}).items():
         old = _names(sources.evidence.source(file) or "")

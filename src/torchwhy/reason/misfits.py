@@ -22,11 +22,13 @@ from .accounts import called, setting_account, size_account, tensor_account
 from .alternatives import Alternative, fitting, swapped
 from .fits import Kind, Shape, Step, steps
 from .history import first_tensor
+from .layer_edits import pooled
 from .partings import parted
 from .provenance import Decision, Size, path
 from .reading import Cause, Reading, named
 from .shape_edits import put_before, without_method
 from .signatures import holds
+from .sum_edits import summed
 from .wording import code, place, shape_text
 
 Why = Literal["broken", "news", "otherwise", "turned", "missing", "giver", "layer"]
@@ -160,7 +162,9 @@ def _news(run: Reading, misfit: Misfit, decision: Decision, fits: Callable[[Shap
             f"make {misfit.gets} at {place(size.span)} {misfit.wants}", edits.replace_text(size.span, str(misfit.wants)), changes=changes
         )
     missing = _missing(run, misfit, fits)
-    fixes = [*(missing[4] if missing else ()), fix]
+    smaller = pooled(run, misfit.tensor, misfit.wants) if misfit.setting == "in_features" else ()
+    pooling = Fix(f"pool the maps to {misfit.wants} features before", smaller, changes="any size of picture then goes through")
+    fixes = [*(missing[4] if missing else ()), fix, *([pooling] if smaller else [])]
     return "news", cause or run.raised, f"{misfit.gets} where {misfit.wants} came before", (note, told), fixes, Confidence.LIKELY
 
 
@@ -259,6 +263,8 @@ def _layer(run: Reading, misfit: Misfit, decision: Decision) -> Found:
             handed += 1
         here = Cause(here.origins[handed - 1].span, here.origins[:handed])
     fixes = [_built_for(run, misfit.layer, misfit.setting, misfit.gets)]
+    if misfit.gets > misfit.wants:
+        fixes += list(summed(run, misfit.layer, misfit.setting, misfit.gets))[:2]
     giver = decision.module if decision.how == "module" else None
     if giver is not None and decision.setting and giver.built and giver.id != misfit.layer.id:
         shared_by = misfit.gets // (giver.number(decision.setting) or misfit.gets)  # two directions give twice the size

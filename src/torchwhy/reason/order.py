@@ -52,7 +52,7 @@ def moved_after(sources: Sources, file: str, statements: Iterable[ast.stmt], anc
     """Whole statements taken out of their lines and put behind another one of the same block."""
     source = sources.file(file)
     chosen = sorted(statements, key=lambda s: s.lineno)
-    if source is None or not chosen or any(not _alone(source, s) for s in (*chosen, anchor)):
+    if source is None or not chosen or any(not _alone(source, s) for s in (*chosen, anchor)) or not _may_pass(source, chosen, anchor):
         return ()
     edits, text = [], ""
     for statement in chosen:
@@ -64,6 +64,18 @@ def moved_after(sources: Sources, file: str, statements: Iterable[ast.stmt], anc
     if not source.lines[end - 1].endswith("\n"):
         return (*edits, Edit(Span(file, end, len(source.lines[end - 1]), end, len(source.lines[end - 1])), "\n" + text))
     return (*edits, Edit(Span(file, end + 1, 0, end + 1, 0), text))
+
+
+def _may_pass(source: SourceFile, chosen: list[ast.stmt], anchor: ast.stmt) -> bool:
+    """Whether nothing between the statements and the anchor reads a variable that they give its value, or gives one that they read another."""
+    block = _block(source, anchor) or []
+    between = [s for s in block if chosen[0].lineno <= s.lineno <= anchor.lineno and s not in chosen]
+    reads, gives = (_names(chosen, kind) for kind in (ast.Load, ast.Store))
+    return not (gives & _names(between, ast.Load) or (reads | gives) & _names(between, ast.Store))
+
+
+def _names(statements: Iterable[ast.stmt], kind: type[ast.expr_context]) -> set[str]:
+    return {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
 
 
 def _alone(source: SourceFile, statement: ast.stmt) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 
-from ..model import LoaderFacts, OpRecord, Plain, Span, TensorFacts
+from ..model import Fix, LoaderFacts, OpRecord, Plain, Span, TensorFacts, tensors_in
+from . import edits
 from .blame import derives, promise, side
 from .following import follow_data
 from .origins import Origin
 from .places import Place
 from .provenance import Size
 from .reading import Cause, Reading
+from .signatures import called
 from .sizes import size_expression
 from .source import Expression
 from .walk import Walk
@@ -189,3 +192,49 @@ def counted_out(run: Reading, index: Expression, x: TensorFacts, dim: int) -> Ca
     }
     decision = run.decided(x, Size(dim))
     return run.cause(decision, size) if set(range(size)) <= taken and decision.span is not None else None
+
+
+def enlarged(run: Reading, cause: Cause, size: int, need: int) -> edits.Edits:
+    """The size made large enough where it was decided: another number, a largest value in the place of a count, else so many more."""
+    last = cause.origins[-1] if cause.origins else None
+    if last is None:
+        return ()
+    if last.form == "literal":
+        return edits.set_value(run.sources, last.span, str(need)) if last.value == size else ()
+    counted = _COUNTED.fullmatch(last.text)
+    if counted is not None and need > size + 1:
+        return edits.set_value(run.sources, last.span, f"int({counted['what'] or counted['frame']}.max()) + 1")
+    return edits.set_value(run.sources, last.span, f"{last.text} + {need - size}")
+
+
+def read_as_written(run: Reading, cause: Cause, found: Outlier) -> Fix | None:
+    """Two int32 numbers read as one int64: the file read as int32, and converted."""
+    source, node = run.sources.file(cause.span.file), run.sources.node_at(cause.span)
+    around = [node, *source.ancestors(node)] if source is not None and node is not None else []
+    call = next((n for n in around if isinstance(n, ast.Call) and called(n) in ("fromfile", "frombuffer", "memmap")), None)
+    text = source.segment(call) if source is not None and call is not None else ""
+    if found.value < 2**32 or source is None or call is None or text.count("int64") != 1 or not isinstance(call.func, ast.Attribute):
+        return None
+    module = source.segment(call.func.value)
+    made = edits.set_value(run.sources, source.span(call), f"{text.replace('int64', 'int32')}.astype({module}.int64)")
+    return Fix("read the file as int32, as it was written", made, "safe") if made else None
+
+
+_COUNTED = re.compile(r"len\((?:np|numpy|torch)\.unique\((?P<what>[\w.]+)\)\)|(?P<frame>[\w.\[\]'\"]+)\.nunique\(\)")
+
+
+def counted_from_zero(run: Reading, index: TensorFacts, name: str, size: int) -> Fix | None:
+    """`index - 1`, where the values run from 1 to the size."""
+    values = index.values
+    if values is None or not isinstance(values.low, int) or values.low < 1 or values.high != size:
+        return None
+    made = maker(run, index)
+    at = made[0].span if made is not None and made[0].span is not None else None
+    statement = run.sources.statement_at(at.file, at.line) if at is not None else None
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    if at is not None and value is not None and not isinstance(value, (ast.Tuple, ast.BinOp)):
+        span = run.sources.span_of(at.file, value)
+        less = edits.set_value(run.sources, span, f"{run.sources.segment(span)} - 1")
+        return Fix(f"count from 0 where the values of {code(name)} are made", less)
+    given = next((o.span for o in run.operands if o.span is not None and any(t.id == index.id for t in tensors_in(o.value))), None)
+    return Fix(f"count from 0: {code(name + ' - 1')}", edits.wrap(run.sources, given, "(", " - 1)")) if given is not None else None

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..model import Span
+from . import edits
 from .reading import Reading
 from .source import FUNCTIONS, SourceFile, Sources
 
@@ -121,3 +122,13 @@ def _before(source: SourceFile, statement: ast.stmt, span: Span) -> Branch | Non
 def _speaks_of_rank(node: ast.AST) -> bool:
     names = [n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(node) if isinstance(n, (ast.Name, ast.Attribute))]
     return any(_RANK.search(name) for name in names)
+
+
+def behind_branch(sources: Sources, branch: Branch) -> edits.Edits:
+    """The call's statement taken out of the branch and put behind it."""
+    statement = sources.statement_at(branch.line.file, branch.line.line)
+    text = sources.segment(sources.span_of(branch.line.file, statement)) if isinstance(statement, ast.Expr) else ""
+    if not text or "\n" in text or statement is None:
+        return ()
+    removed = edits.delete_statement(sources, sources.span_of(branch.line.file, statement))
+    return (*removed, *edits.insert_after(sources, branch.condition.file, branch.condition.line, text))

@@ -186,6 +186,11 @@ class Reading:
         found = expression_of(self.sources, self.failure).get(tensor.id)
         return found.text if found is not None else ""
 
+    def written_at(self, tensor: TensorFacts) -> Span | None:
+        """The place of that expression."""
+        found = expression_of(self.sources, self.failure).get(tensor.id)
+        return found.span if found is not None else None
+
     def earlier_input(self, tensor: TensorFacts) -> TensorFacts | None:
         """What the same op of the same layer got in the place of this tensor when it last went well."""
         if self.op is not None:

@@ -104,7 +104,11 @@ def _not_the_same(run: Reading, call: Span | None) -> Told:
             f"{code(source.segment(node))} at {place(cause)} is drawn anew each time: "
             "`checkpoint` restores torch's random state, not Python's or NumPy's"
         )
-        fixes = [Fix("draw it outside of the checkpointed function and pass it in, or draw it with torch", (), "display-only")]
+        drawn = (
+            edits.set_value(run.sources, cause, "torch.rand(()).item()") if source.segment(node).endswith(("random()", "rand()")) else ()
+        )
+        changes = "the numbers are others than before" if drawn else ""
+        fixes = [Fix("draw it outside of the checkpointed function and pass it in, or draw it with torch", drawn, changes=changes)]
     trail = (Label(call, "checkpointed here"), Label(run.raised, "raised here")) if call is not None else ()
     return Told(headline, cause, because, tuple(notes), tuple(fixes), trail, Confidence.LIKELY)
 

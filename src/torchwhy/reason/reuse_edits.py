@@ -16,17 +16,39 @@ def detached(run: Reading, found: Reuse) -> edits.Edits:
     statement = run.sources.statement_at(found.cause.file, found.cause.line)
     if statement is None or not found.name:
         return ()
-    if not found.name.startswith("self.") or _same_function(run, found):
-        span = run.raised
-        return edits.insert_after(run.sources, span.file, span.line, f"{found.name} = {cut}") if _same_function(run, found) else ()
+    if _same_function(run, found):
+        return edits.insert_after(run.sources, run.raised.file, run.raised.line, f"{found.name} = {cut}")
     value = getattr(statement, "value", None)
-    if isinstance(value, ast.Name) and not found.in_tuple:
+    stored = _target(statement, found.name)
+    if isinstance(statement, ast.Assign) and statement.targets[0] is stored and not found.in_tuple and value is not None:
         return edits.append_method(run.sources, run.sources.span_of(found.cause.file, value), ".detach()")
+    if stored is not None and not _read_after(run, found, stored):
+        kept = cut.replace(found.name, dotted(stored) or found.name)
+        return edits.insert_after(run.sources, found.cause.file, found.cause.line, f"{dotted(stored)} = {kept}")
     user = found.meeting.user if found.meeting is not None else None
     return (
         edits.insert_before(run.sources, user.span.file, user.span.line, f"{found.name} = {cut}")
         if user is not None and user.span is not None
         else ()
+    )
+
+
+def _target(statement: ast.stmt, name: str) -> ast.expr | None:
+    """The target of an assignment that is stored under this name (`memory.state` is `self.state` where it is stored)."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    parts = [part for t in targets for part in (t.elts if isinstance(t, ast.Tuple) else [t])]
+    wanted = name.rpartition(".")
+    alike = [p for p in parts if (dotted(p) or "").rpartition(".")[2] == wanted[2] and bool(wanted[0]) is isinstance(p, ast.Attribute)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _read_after(run: Reading, found: Reuse, stored: ast.expr) -> bool:
+    """Whether the function goes on with the stored value in the same step: cut there, that part would get no gradient."""
+    function, name = run.sources.function_at(found.cause.file, found.cause.line), dotted(stored)
+    later = ast.walk(function) if function is not None else ()
+    return any(
+        isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load) and dotted(n) == name and n.lineno > stored.lineno
+        for n in later
     )
 
 

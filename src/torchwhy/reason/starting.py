@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ..model import Confidence, Fix, Label, LoaderFacts
 from . import edits
@@ -10,6 +11,7 @@ from .finding import Finding
 from .loaders import argument_cause, built_cause, passed_to, plain
 from .reading import Reading
 from .wording import code, first_fitting, place
+from .worker_edits import in_this_process, picklable
 from .workers import Unpicklable, start_method_set, unpicklable
 
 _KINDS = {"lambda": "a lambda", "function": "a function defined inside of a function", "class": "of a class defined inside of a function"}
@@ -28,9 +30,12 @@ def not_picklable(run: Reading, loader: LoaderFacts | None) -> Finding:
         return _by_name(run, loader, notes)
     what = _KINDS.get(found.what, f"a {code(found.name)}")
     path = code(found.path)
-    fixes = [_mended(found)]
+    fixes = [replace(_mended(found), edits=picklable(run, found), applicability="safe")]
     if asked is not None and method == "spawn":
-        fixes.append(Fix("start the workers by fork, where the system has it", hides="it fails again where workers are spawned"))
+        by_fork = edits.set_value(run.sources, asked, '"fork"')
+        fixes.append(Fix("start the workers by fork, where the system has it", by_fork, hides="it fails again where workers are spawned"))
+    alone = in_this_process(run, loader)
+    fixes.append(Fix("load in this process: `num_workers=0`", alone, hides="that it can't be pickled", changes="no workers load ahead"))
     return Finding(
         first_fitting(f"{path} is {what}, which can't be pickled for a worker", f"{path} can't be pickled for a worker"),
         found.place or run.raised,
@@ -96,7 +101,10 @@ def _only_with_workers(run: Reading, option: str) -> tuple[Fix, ...]:
     given = next((e for e in passed if e.keyword == option), None)
     count = next((e.text for e in passed if e.keyword == "num_workers"), "")
     if given is None:
-        return ()
+        unpacked = [e for e in passed if e.keyword == "**"]
+        off = "False" if option == "persistent_workers" else "None"
+        made = edits.replace_text(unpacked[0].span, f'{{**{unpacked[0].text}, "{option}": {off}}}') if len(unpacked) == 1 else ()
+        return (Fix(f"leave {code(option)} out here", made),) if made else ()
     if not count or count.isdigit():
         return (Fix(f"leave {code(option)} out", edits.remove_keyword(run.sources, run.raised, option), "safe"),)
     off = "False" if option == "persistent_workers" else "None"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..model import Confidence, Fix, Plain, Span
 from . import edits
+from .group_edits import more_steps
 from .holdings import calls_of
 from .optimizers import built_with, group_sizes, the_optimizer, torch_frame
 from .origins import argument_origins
@@ -117,7 +118,9 @@ def stepped_too_often(run: Reading, said: Said) -> Told:
             notes.append(f"{name} is {code(written.text)} ({place(written.span)})")
     loop = loop_around(run.sources, run.raised)
     notes.append(f"the steps are taken in {code(loop.text)}" if loop is not None else "")
-    fix = Fix("build it for as many steps as the loop takes, or step it once less", (), "display-only")
+    made = more_steps(run, cause.span) if isinstance(cause, Cause) else ()
+    changes = "the rate falls a little more slowly" if made else ""
+    fix = Fix("build it for as many steps as the loop takes, or step it once less", made, changes=changes)
     headline = (
         f"{code(kind) if isinstance(me, Plain) else kind} was built for {plural(int(said['total']), 'step')} and is stepped once more"
     )

@@ -206,7 +206,16 @@ def in_order(run: Reading, found: Overwritten, what: Written) -> tuple[Fix, ...]
         statements = _reading_it(run, what, pair[0]) if pair is not None else []
         made = moved_after(run.sources, run.raised.file, statements, pair[0]) if pair is not None else ()
         return Fix(title, made), later
-    return (later,)
+    copied = _copied(run, found) if not moved else None
+    return (later, *([copied] if copied is not None else []))
+
+
+def _copied(run: Reading, found: Overwritten) -> Fix | None:
+    """What was saved, copied where it was used: the update then writes into other memory."""
+    operand = saved_operand(run, found)
+    made = edits.append_method(run.sources, operand.span, ".clone()") if operand is not None and operand.span is not None else ()
+    changes = "the gradient is that of the values from before the update"
+    return Fix(f"use a copy: {code(f'{operand.expression}.clone()')}", made, changes=changes) if made and operand is not None else None
 
 
 def _reading_it(run: Reading, what: Written, step: ast.stmt) -> list[ast.stmt]:

@@ -15,6 +15,8 @@ from ..replay.trial import Outcome
 _RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
 _NUMBER = re.compile(r"0x[\da-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _ALIKE = 1e-4
+_CONNECTS = re.compile(r"ProcessGroup(?:Gloo|NCCL|MPI)\(|\(local\) address|The (?:client|server) socket has failed")
+"""A process group that could not be set up: its sockets are closed to a trial, in processes that say so only in their text."""
 
 
 def pattern(message: str) -> str:
@@ -45,11 +47,11 @@ def judge_step(outcome: Outcome | None, failure: Failure) -> Verification:
         )
     if outcome.end == "ended":
         trained = " (forward, backward, optimizer)" if outcome.steps else ""
-        return Verification("gone", "run", f"the failing step, run again from its live state, came to its end with it{trained}")
+        return Verification("gone", outcome.by, f"the failing step, run again from its live state, came to its end with it{trained}")
     if is_same_failure(outcome, failure):
-        return Verification("same", "run", "the failing step was run again from its live state")
+        return Verification("same", outcome.by, "the failing step was run again from its live state")
     return Verification(
-        "other", "run", f"the failing step, run again from its live state: {outcome.error_type}: {_first_line(outcome.message)}"
+        "other", outcome.by, f"the failing step, run again from its live state: {outcome.error_type}: {_first_line(outcome.message)}"
     )
 
 
@@ -61,6 +63,8 @@ def why_not_reproduced(outcome: Outcome) -> str:
         return f"the program {outcome.denied[0]}, which a trial run may not"
     if outcome.end == "timed-out":
         return "the failure takes too long to come again"
+    if outcome.end == "raised" and _CONNECTS.search(outcome.message):
+        return "the program opens a connection, which a trial run may not"
     if outcome.end == "raised":
         return f"run again, the program fails in another way ({outcome.error_type})"
     if outcome.end == "ended":
@@ -73,23 +77,25 @@ def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verificat
     if outcome.end == "stopped" or (
         outcome.end == "timed-out" and outcome.steps > unpatched.steps and not difference(outcome, unpatched, unpatched.steps)
     ):
-        return Verification("gone", "run", "the step ran to its end with it (forward, backward, optimizer)")
+        return Verification("gone", outcome.by, "the step ran to its end with it (forward, backward, optimizer)")
     if outcome.end == "timed-out":
-        return Verification("timed-out", "run", "its run took too long")
+        return Verification("timed-out", outcome.by, "its run took too long")
     if outcome.end == "ended" and outcome.exit_code == 0:
         if outcome.steps < unpatched.steps:
-            return Verification("other", "run", "the program ends earlier with it")
+            return Verification("other", outcome.by, "the program ends earlier with it")
         trained = outcome.steps > unpatched.steps
-        return Verification("gone", "run", "the program ran to its end with it" + (" (forward, backward, optimizer)" if trained else ""))
+        return Verification(
+            "gone", outcome.by, "the program ran to its end with it" + (" (forward, backward, optimizer)" if trained else "")
+        )
     if outcome.end == "ended":
-        return Verification("other", "run", f"the program ends with exit code {outcome.exit_code}")
+        return Verification("other", outcome.by, f"the program ends with exit code {outcome.exit_code}")
     if outcome.end == "died":
-        return Verification("other", "run", "the process died")
+        return Verification("other", outcome.by, "the process died")
     if outcome.denied:
         return Verification("not-run", None, f"past the failure the program {outcome.denied[-1]}, which a trial run may not")
     if _is_same(outcome, unpatched, old, new):
-        return Verification("same", "run")
-    return Verification("other", "run", f"{outcome.file}:{outcome.line}: {outcome.error_type}: {_first_line(outcome.message)}")
+        return Verification("same", outcome.by)
+    return Verification("other", outcome.by, f"{outcome.file}:{outcome.line}: {outcome.error_type}: {_first_line(outcome.message)}")
 
 
 def _is_same(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> bool:

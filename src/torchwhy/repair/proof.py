@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ Ways = Callable[[Evidence, Failure, int], list[Fix]]
 Again = Callable[[Mapping[str, str]], "Outcome | None"]
 _MOST = 6
 _DEEPEST = 3
+_ONWARD = 3
 _MOST_GUESSES = 12
 _MOST_PROBES = 16
 _MOST_TURNS = 32
@@ -215,9 +217,19 @@ class _Proof:
     def _holds_on(self, proven: _Proven, unpatched: Outcome) -> bool:
         if difference(proven.outcome, unpatched, unpatched.steps):
             return False
-        return proven.holds and (proven.outcome.steps > unpatched.steps or not self.report.evidence.optimizers)
+        later = proven.outcome.end == "ended" and proven.outcome.steps == unpatched.steps > 0  # it failed when the training was over
+        return proven.holds and (proven.outcome.steps > unpatched.steps or later or not self.report.evidence.optimizers)
 
     def _tried(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
+        """Those that there was time for, a few at once."""
+        found: list[_Proven] = []
+        some = 2 * _at_once()
+        for first in range(0, len(candidates), some):
+            if not first or self._has_time():
+                found += self._run_some(candidates[first : first + some], unpatched)
+        return found
+
+    def _run_some(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
         left = self._left()
         outcomes = self.run([c.trial(left, unpatched.steps, _GRACE) for c in candidates], _at_once())
         for n, outcome in enumerate(outcomes):
@@ -233,7 +245,7 @@ class _Proof:
     def _deeper(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
         """Where another failure comes in the place of the first, or the same at the next place: that one diagnosed and mended too."""
         while tried and tried[0].candidate.parts < _DEEPEST:
-            onward = [p for p in tried if p.outcome.end == "raised" and not p.fix.hides and not p.outcome.denied][:2]
+            onward = [p for p in tried if p.outcome.end == "raised" and not p.fix.hides and not p.outcome.denied][:_ONWARD]
             tried = self._tried([c for p in onward if self._has_time() for c in self._followers(p, unpatched)], unpatched)
             if any(p.holds for p in tried):
                 return [p for p in tried if p.holds][:1]
@@ -245,6 +257,7 @@ class _Proof:
             return []
         told = self.diagnose(outcome.evidence)
         fixes = [fix for diagnosis in told.diagnoses[:1] for fix in diagnosis.fixes if not fix.hides]
+        fixes.sort(key=lambda fix: not _alike(fix.title, first.fix.title))  # the same again, at the next place
         made = [followed_by(first.candidate, fix, told.evidence, self.report.evidence) for fix in fixes]
         return [c for c in made if c is not None and c.texts != first.candidate.texts][:2]
 
@@ -269,6 +282,11 @@ def ranked(tried: Sequence[_Proven], rest: Sequence[Fix], unpatched: Outcome) ->
                 fix = replace(fix, changes="; ".join(filter(None, [fix.changes, f"what came before the failure: {before}"])))
         told.append((place, fix))
     return [fix for _, fix in sorted(told, key=lambda pair: pair[0])]
+
+
+def _alike(title: str, before: str) -> bool:
+    """Whether two titles say the same of different names."""
+    return re.sub(r"`[^`]*`", "", title) == re.sub(r"`[^`]*`", "", before.rpartition("; then ")[2])
 
 
 def _with(diagnosis: Diagnosis, fixes: Sequence[Fix]) -> Diagnosis:

@@ -15,9 +15,11 @@ from itertools import permutations
 from ..model import Diagnosis, Edit, Evidence, Failure, Fix, Span, TensorFacts
 from ..reason.edits import append_method
 from ..reason.source import Sources
+from .fitted import fitted
 from .numbers import Number
 
 _LARGEST = 1_000_000
+_FITTED = 10
 _NEVER = ("randint", "range", "arange", "randperm", "manual_seed", "seed", "print", "sleep", "round")
 _OF_DIMENSIONS = (
     "cat",
@@ -59,6 +61,7 @@ def guesses(diagnosis: Diagnosis, evidence: Evidence, found: Sequence[Number], m
         made += _next_to(number, sizes, len(made))
         made += _same_size(number, sizes, len(made))
         made += _other_dimensions(number, len(made))
+        made += _odd(number, sizes, len(made))
     made += _turned(failure, Sources(evidence), len(made), of_shape=diagnosis.family.startswith("shape."))
     seen: set[tuple[Edit, ...]] = {fix.edits for fix in diagnosis.fixes}
     chosen = []
@@ -66,7 +69,8 @@ def guesses(diagnosis: Diagnosis, evidence: Evidence, found: Sequence[Number], m
         if guess.edits and guess.edits not in seen:
             seen.add(guess.edits)
             chosen.append(Fix(guess.title, guess.edits, "unsafe"))
-    return chosen[:most]
+    around = [fix for fix in fitted(diagnosis, failure, Sources(evidence)) if fix.edits and fix.edits not in seen]
+    return [*chosen[:most], *around[:_FITTED]]
 
 
 def _sizes(failure: Failure) -> list[int]:
@@ -122,6 +126,13 @@ def _next_to(number: Number, sizes: Sequence[int], order: int) -> Iterator[_Gues
     if number.name and number.value in sizes and number.value > 1 and number.call not in _NEVER:
         for n, other in enumerate((number.value - 1, number.value + 1)):
             yield _Guess(number.depth, order + n, number.title(other), number.becomes(other))
+
+
+def _odd(number: Number, sizes: Sequence[int], order: int) -> Iterator[_Guess]:
+    """Two sizes that differ by one come from an even window: the next odd one keeps the size."""
+    beside = any(abs(a - b) == 1 for a in sizes for b in sizes)
+    if beside and number.value % 2 == 0 and number.value > 1 and number.value not in sizes and number.name:
+        yield _Guess(number.depth, order, number.title(number.value + 1), number.becomes(number.value + 1))
 
 
 def _other_dimensions(number: Number, order: int) -> Iterator[_Guess]:

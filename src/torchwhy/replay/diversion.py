@@ -43,7 +43,7 @@ class _Diversion:
         os.mkdir, os.listdir, os.scandir = self._mkdir, self._listdir, self._scandir  # type: ignore[assignment]
         os.open = self._opening_low(os.open)  # type: ignore[assignment]
         builtins.open = io.open = self._opening(io.open)  # type: ignore[assignment]
-        torch.save = self._changing(torch.save, 1)
+        torch.save = self._saving(torch.save)
         torch.load = self._reading(torch.load)
 
     # ── where a path leads ────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,11 +98,21 @@ class _Diversion:
 
         return diverted
 
-    def _changing(self, function: Callable[..., Any], place: int = 0) -> Callable[..., Any]:
-        def diverted(*args: Any, **kwargs: Any) -> Any:
-            if len(args) > place and kwargs.get("dir_fd") is None:
-                args = (*args[:place], self.write(args[place]), *args[place + 1 :])
-            return function(*args, **kwargs)
+    def _changing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def diverted(path: Any, *args: Any, **kwargs: Any) -> Any:
+            return function(path if kwargs.get("dir_fd") is not None else self.write(path), *args, **kwargs)
+
+        return diverted
+
+    def _saving(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`torch.save` says in its own words that a folder is missing; nothing is written then."""
+
+        def diverted(obj: Any, f: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                place = self.write(f, keep=False)
+            except FileNotFoundError:
+                place = f
+            return function(obj, place, *args, **kwargs)
 
         return diverted
 

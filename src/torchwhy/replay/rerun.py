@@ -23,6 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from ..record.spans import origin, relative
 from .diversion import divert
 from .pristine import Execute
+from .spawning import fork_what_is_spawned
 from .standin import stand_in
 from .trial import Trial
 
@@ -34,6 +35,7 @@ _MOST_NUMBERS = 20_000_000
 def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
     """Run it to its end or its failure. `execute` is given the new texts, encoded, by path; and where to show the evidence of a failure."""
     stand_in()
+    fork_what_is_spawned()
     torch.set_num_threads(trial.threads)
     random.seed(0)
     numpy = sys.modules.get("numpy")

@@ -40,6 +40,7 @@ class Outcome:
     """How a trial ended."""
 
     end: End = "died"
+    by: Literal["run", "simulation"] = "run"
     exit_code: int = 0
     error_type: str = ""
     message: str = ""

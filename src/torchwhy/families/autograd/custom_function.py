@@ -25,11 +25,13 @@ Not to be confused with: `autograd.inplace-saved`, where a saved tensor was over
 from __future__ import annotations
 
 import ast
+import json
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
-from ...reason.edits import add_decorator, insert_after, replace_text
+from ...reason.edits import insert_after, replace_text
+from ...reason.function_edits import made_static, set_in_forward, shaped, takes_all, trimmed
 from ...reason.functions import CustomFunction, custom_function
 from ...reason.links import made_at
 from ...reason.reading import Reading, reading
@@ -89,9 +91,10 @@ class CustomAutogradFunction(Family):
         span = function.whole_return()
         text = run.sources.segment(span) if span is not None else ""
         bare = text[1:-1].rstrip().rstrip(",") if text.startswith("(") and len(function.returned()) == got != 1 else text
-        edits = replace_text(span, ", ".join([bare, *["None"] * (want - got)])) if span is not None and got < want else ()
+        more = replace_text(span, ", ".join([bare, *["None"] * (want - got)])) if span is not None and got < want else ()
+        edits = more or trimmed(function, want)
         names = f": {listed([code(n) for n in inputs])}" if len(inputs) == want else ""
-        title = "return one for each input, `None` where none is needed" if edits else f"return {plural(want, 'gradient')}"
+        title = "return one for each input, `None` where none is needed" if more else f"return {plural(want, 'gradient')}"
         return run.diagnosis(
             self,
             f"{code(function.name + '.backward')} returns {plural(got, 'gradient')} for {plural(want, 'input')} of `forward`",
@@ -117,6 +120,7 @@ class CustomAutogradFunction(Family):
         part = function.source.span(parts[index]) if index < len(parts) else function.whole_return()
         cause = made_at(run, part) if part is not None else None
         decided = run.sources.segment(cause) if cause is not None else ""
+        edits = shaped(run, function, index, cause, *(json.loads(text) for text in sizes.groups())) if sizes else ()
         return run.diagnosis(
             self,
             first_fitting(f"in {code(function.name + '.backward')} {told}", told),
@@ -130,7 +134,7 @@ class CustomAutogradFunction(Family):
                 "a gradient has the shape of its input" + ("; a sum over it loses that" if ".sum(" in decided else ""),
                 "" if sizes else said["why"],
             ],
-            fixes=[Fix(f"return a gradient of the shape of {code(name)}" + (f", {sizes[2]}" if sizes else ""), (), "display-only")],
+            fixes=[Fix(f"return a gradient of the shape of {code(name)}" + (f", {sizes[2]}" if sizes else ""), edits)],
         )
 
     def _not_none(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:
@@ -169,13 +173,7 @@ class CustomAutogradFunction(Family):
         )
 
     def _legacy(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:
-        call, source = run.sources.call_at(run.raised), run.sources.file(run.raised.file)
         methods = [m for m in (function.method("forward"), function.method("backward")) if m is not None and not m.decorator_list]
-        edits = [e for m in methods for e in add_decorator(run.sources, function.source.file, m.lineno, "@staticmethod")]
-        called = (
-            call.func if call is not None and isinstance(call.func, ast.Call) and not call.func.args and not call.func.keywords else None
-        )
-        apply = replace_text(source.span(called), f"{function.name}.apply") if source is not None and called is not None else ()
         old = f"{code(function.name)} has `forward` as an ordinary method, not a static one"
         return run.diagnosis(
             self,
@@ -189,7 +187,8 @@ class CustomAutogradFunction(Family):
             fixes=[
                 Fix(
                     f"{'make its methods static and ' if methods else ''}call {code(function.name + '.apply(…)')}",
-                    (*edits, *apply) if apply else (),
+                    made_static(run, function),
+                    "safe",
                 )
             ],
             confidence=Confidence.CERTAIN,
@@ -235,7 +234,11 @@ class CustomAutogradFunction(Family):
                 else f"{code(text_at(run, run.raised))}; `forward` at {place(function.header('forward'))} takes "
                 + f"{listed([code(n) for n in function.inputs]) or 'nothing'} after `ctx`"
             ],
-            fixes=[Fix(f"let `backward` take {count}" if of_backward else "pass what `forward` takes after `ctx`", (), "display-only")],
+            fixes=[
+                Fix(f"let `backward` take {count}", takes_all(function) if "takes" in said["arguments"] else ())
+                if of_backward
+                else Fix("pass what `forward` takes after `ctx`", (), "display-only")
+            ],
         )
 
     def _attribute(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:
@@ -246,7 +249,7 @@ class CustomAutogradFunction(Family):
             run.raised,
             "not set in forward",
             notes=[f"`forward` at {place(function.header('forward'))} sets {kept or 'nothing on `ctx`'}"],
-            fixes=[Fix(f"set {code('ctx.' + said['attribute'])} in `forward`", (), "display-only")],
+            fixes=[Fix(f"set {code('ctx.' + said['attribute'])} in `forward`", set_in_forward(function, said["attribute"]), "safe")],
         )
 
     def _unpacked(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:

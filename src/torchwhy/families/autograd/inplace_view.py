@@ -263,6 +263,27 @@ def _read_later(run: Reading, name: str) -> bool:
     return any(n.id == name.partition(".")[0] and n.lineno > run.raised.line for n in loads)
 
 
+def _by_index(run: Reading, view: OpRecord, loop: ast.For | ast.AsyncFor) -> edits.Edits:
+    """`zip([x[i] for i in range(len(x))], …)` for `zip(x, …)`."""
+    call = loop.iter
+    arguments = call.args if isinstance(call, ast.Call) else []
+    held = [a for a in arguments if isinstance(a, (ast.Name, ast.Attribute)) and _is_base(run, view, a)]
+    if len(held) != 1 or view.span is None:
+        return ()
+    span = run.sources.span_of(view.span.file, held[0])
+    name = run.sources.segment(span)
+    return edits.replace_text(span, f"[{name}[i] for i in range(len({name}))]")
+
+
+def _is_base(run: Reading, view: OpRecord, node: ast.expr) -> bool:
+    """Whether the variable holds the tensor that the views were taken from."""
+    for frame in run.failure.user_frames:
+        held = frame.local(node.id) if isinstance(node, ast.Name) else None
+        if isinstance(held, TensorFacts) and view.inputs and held.id == view.inputs[0].id:
+            return True
+    return False
+
+
 def _fixes(run: Reading, view: OpRecord | None, message: str) -> list[Fix]:
     new = without_writing(run, written(run, run.op)) if run.op is not None else None
     if "some elements" in message and (read := run.span_of("other", "src", "source", "value")) is not None:
@@ -280,7 +301,7 @@ def _fixes(run: Reading, view: OpRecord | None, message: str) -> list[Fix]:
     rows, row = (run.sources.segment(run.sources.span_of(file, node)) for node in (loop.iter, loop.target))
     title = f"take each view by its index: {code(f'{row} = {rows}[i]')}"
     if not isinstance(loop.target, ast.Name) or not isinstance(loop.iter, (ast.Name, ast.Attribute)):
-        return [Fix("write to each view by its index, `x[i]`, or compute the rows into a new tensor: `torch.stack([…])`")]
+        return [Fix("take each view by its index, `x[i]`", _by_index(run, view, loop), "safe")]
     header = edits.replace_text(run.sources.span_of(file, loop.target), "i") + edits.replace_text(
         run.sources.span_of(file, loop.iter), f"range(len({rows}))"
     )

@@ -30,7 +30,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, OpRecord, Span, TensorFacts, tensors_in
 from ...reason import edits
 from ...reason.backward import roots, wanted
-from ...reason.cut_edits import mended
+from ...reason.cut_edits import edits_for_input, mended, thawed
 from ...reason.cuts import Cut, behind, cut
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, fitting, listed, place, plural, tensor_text
@@ -86,6 +86,7 @@ class NoGradFn(Family):
             f"it was made by `{op.name}` at {place(made_at)}, out of data alone" if op is not None else "",
         )
         told = edits.insert_after(run.sources, span.file, span.line, f"{target}.requires_grad_(True)") if span and target else ()
+        told = told or edits_for_input(run, tensor)
         fix = Fix(f"let {name} require grad before the model runs on it: `requires_grad_(True)`", told, "safe")
         trail = (Label(run.raised, "raised here"),)
         return run.diagnosis(
@@ -292,7 +293,8 @@ def _linked(run: Reading) -> tuple[str, ...]:
 def _others(run: Reading, found: Cut, name: str) -> tuple[Fix, ...]:
     if found.how == "frozen":
         trained = next((a for a in _parameter_names(run, found)), "")
-        return (Fix(f"leave out of the freezing what should be trained, such as {code(trained)}, or freeze before it is added"),)
+        told = f"leave out of the freezing what should be trained, such as {code(trained)}, or freeze before it is added"
+        return (Fix(told, thawed(run, found, trained), changes="only what is named there is trained"),)
     if found.how == "never" and found.span is not None and found.op is not None and not _linked(run):
         made = (
             edits.set_keyword(run.sources, found.span, "requires_grad", "True") if found.op.name not in ("from_numpy", "as_tensor") else ()

@@ -30,6 +30,7 @@ from ...reason.backward import roots
 from ...reason.cuts import Cut, cut
 from ...reason.graph import maker, operands_of
 from ...reason.reading import Reading, reading
+from ...reason.smooth_edits import in_place_of_choice, in_place_of_comparison, twice_differentiable
 from ...reason.wording import code, first_fitting, fitting, place, tensor_text
 
 _SMOOTH = {
@@ -110,7 +111,8 @@ class Nondifferentiable(Family):
             f"{shown} has no {'second ' if twice else ''}derivative",
             f"an op has no {'second ' if twice else ''}derivative",
         )
-        fix = Fix(f"write {shown} in operations that can be differentiated{' twice' if twice else ''}" + _formula(plain))
+        told = f"write {shown} in operations that can be differentiated{' twice' if twice else ''}"
+        fixes = [Fix(title, made, changes="more memory") for title, made in twice_differentiable(run, op, plain)] or [Fix(told)]
         trail = (
             *(
                 (Label(penalty.span, "differentiated with `create_graph=True`"),)
@@ -127,7 +129,7 @@ class Nondifferentiable(Family):
             f"no {'second ' if twice else ''}derivative",
             trail=trail,
             notes=notes,
-            fixes=(fix,),
+            fixes=fixes,
             confidence=Confidence.CERTAIN,
         )
 
@@ -219,10 +221,6 @@ def _called(run: Reading, plain: str) -> OpRecord | None:
     return maker(run.evidence, node) if node is not None else run.op if run.op is not None and run.op.name != "backward" else None
 
 
-def _formula(plain: str) -> str:
-    return ", such as `(a[:, None] - b).pow(2).sum(-1).sqrt()`" if plain == "cdist" else ""
-
-
 def _instead(run: Reading, found: Cut, what: str, name: str) -> tuple[Fix, ...]:
     bare = found.op.name.rstrip("_") if found.op is not None else ""
     smooth = _SMOOTH.get(bare, "")
@@ -239,12 +237,17 @@ def _instead(run: Reading, found: Cut, what: str, name: str) -> tuple[Fix, ...]:
         return (Fix(f"leave {name} floating: no `.{bare}()`", made, changes="the values are no longer cut to whole numbers"),)
     if bare == "multinomial":
         return (Fix("use the sample's `log_prob` in the loss: the sample itself has no gradient"),)
+    if found.op is not None and found.before is not None:
+        made = (in_place_of_comparison if bare in _COMPARES else in_place_of_choice)(run, found.op, found.before) if smooth else ()
+    changes = "the loss is no longer taken of a hard choice" if made else ""
     if found.before is not None and (found.before.grad_fn or "").lower().startswith(smooth or "-"):
-        return (Fix(f"use {name} itself in the loss, and keep {what} for metrics"),)
+        return (Fix(f"use {name} itself in the loss, and keep {what} for metrics", made, changes=changes),)
     return (
         Fix(
             f"use a smooth value in the loss, `{smooth}` of {name}, and keep {what} for metrics"
             if smooth
-            else f"keep {what} out of the loss"
+            else f"keep {what} out of the loss",
+            made,
+            changes=changes,
         ),
     )

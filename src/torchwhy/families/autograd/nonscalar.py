@@ -31,6 +31,7 @@ from ...reason.backward import autograd_frame, gradients, roots, unbroken
 from ...reason.edits import append_method, replace_text
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, reading
+from ...reason.scopes import value_of
 from ...reason.wording import code, first_fitting, place, plural, shape_text, tensor_text
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "pow", "where", "neg", "rsub")
@@ -126,6 +127,9 @@ class Nonscalar(Family):
             fixes.append(Fix("reduce the loss to its mean", replace_text(at, '"mean"'), "unsafe", changes="one number for the batch"))
         if (mean := self._mean(run, name)) is not None:
             fixes.append(mean)
+        made = value_of(run.sources, name, run.raised.file, run.raised.line) if name.isidentifier() else None
+        if made is not None and made != at and (edits := append_method(run.sources, made, ".mean()")):
+            fixes.append(Fix(f"take the mean where {code(name)} is made", edits, changes="one number for the batch"))
         ones = f"torch.ones_like({name})" if name else "torch.ones_like(…)"
         fixes.append(Fix(f"or pass the gradient to start from: {code(f'gradient={ones}')}, the same as a sum", (), "display-only"))
         return fixes

@@ -166,6 +166,9 @@ class RequiresGradDtype(Family):
         frame = next((f for f in reversed(run.failure.frames) if f.module is not None), None)
         module = run.history.module(frame.module) if frame is not None else None
         name = code(module.fqn) if module is not None else "the module"
+        call = run.sources.call_at(run.raised)
+        bare = run.sources.span_of(run.raised.file, call.func.value) if call is not None and isinstance(call.func, ast.Attribute) else None
+        kept = replace_text(run.raised, run.sources.segment(bare)) if bare is not None and run.raised.end_line else ()
         cause = run.expression_origins(e[0].span) if (e := run.sources.arguments(run.raised)) else None
         return run.diagnosis(
             self,
@@ -173,7 +176,7 @@ class RequiresGradDtype(Family):
             cause,
             f"asks for {dtype}",
             notes=["`nn.Module.to` takes floating point and complex dtypes; the data's dtype is another matter"],
-            fixes=[Fix("convert the data, not the module", (), "display-only")],
+            fixes=[Fix("convert the data, not the module", kept)],
         )
 
     examples = (

@@ -31,6 +31,7 @@ from ...reason.backward import roots, wanted
 from ...reason.edits import set_keyword
 from ...reason.links import flow_into, lost, remade, too_late, uses
 from ...reason.origins import argument
+from ...reason.part_edits import joined_again
 from ...reason.reading import Reading, reading
 from ...reason.shape_edits import without_method
 from ...reason.wording import code, first_fitting, listed, place, tensor_text
@@ -123,14 +124,18 @@ class Unused(Family):
     def _fixes(self, run: Reading, name: str, cause: Span | None = None, is_weight: bool = False) -> list[Fix]:
         allow = set_keyword(run.sources, run.raised, "allow_unused", "True")
         none = Fix("allow unused inputs: their gradients come as None", allow, "unsafe", changes="None in the place of a gradient")
+        zeros = set_keyword(run.sources, run.raised, "materialize_grads", "True")
+        as_zeros = Fix("take zeros as the gradients of unused inputs: `materialize_grads=True`", zeros, changes="zeros for a gradient")
         if is_weight and cause == run.raised:
-            return [none, Fix(f"or leave {code(name)} out: pass only the parameters that take part", (), "display-only")]
+            return [none, as_zeros, Fix(f"or leave {code(name)} out: pass only the parameters that take part", (), "display-only")]
         linked = without_method(run.sources, cause, "detach") if cause is not None else ()
         if linked:
             use = Fix("keep the graph: without `detach`", linked, "unsafe", changes="gradients flow through this line")
+        elif cause is not None and (joined := joined_again(run, cause, name)) is not None:
+            use = joined
         else:
             use = Fix(f"compute the output from {code(name or 'that tensor')} itself: make it before", (), "display-only")
-        return [use, replace(none, hides="that it takes no part")]
+        return [use, replace(none, hides="that it takes no part"), replace(as_zeros, hides="that it takes no part")]
 
     examples = (
         Example(

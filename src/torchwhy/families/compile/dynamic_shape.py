@@ -22,6 +22,8 @@ import re
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span
 from ...reason.compiled import decides_branch, literal_lines, user_stack
+from ...reason.dynamic_edits import cut_to
+from ...reason.edits import Edits
 from ...reason.printed import arguments_in, around, find
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place
@@ -99,6 +101,7 @@ class DynamicShape(Family):
             notes,
             f"take the size from the tensor ({name}.shape[{dim or 0}]) instead of the constant {value}, or remove the mark",
             tuple(Label(f.span, "") for f in stack[:-1]),
+            cut_to(run, name, int(dim or 0), int(value)) if value.isdigit() else (),
         )
 
     def _recompiled(self, run: Reading, text: str) -> Diagnosis:
@@ -144,7 +147,15 @@ class DynamicShape(Family):
         )
 
     def _answer(
-        self, run: Reading, headline: str, at: Span, because: str, notes: list[str], fix: str, trail: tuple[Label, ...] = ()
+        self,
+        run: Reading,
+        headline: str,
+        at: Span,
+        because: str,
+        notes: list[str],
+        fix: str,
+        trail: tuple[Label, ...] = (),
+        made: Edits = (),
     ) -> Diagnosis:
         return run.diagnosis(
             self,
@@ -153,7 +164,7 @@ class DynamicShape(Family):
             because,
             trail=(*trail, Label(run.raised, "raised here")),
             notes=notes,
-            fixes=[Fix(fix, (), "display-only")],
+            fixes=[Fix(fix, made)],
             confidence=Confidence.LIKELY,
         )
 

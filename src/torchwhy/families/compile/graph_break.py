@@ -17,10 +17,12 @@ Not to be confused with: `compile.dynamic-shape`, `compile.backend`.
 
 from __future__ import annotations
 
+import ast
 import re
 
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
+from ...reason import edits
 from ...reason.compiled import decides_branch, user_stack
 from ...reason.printed import find
 from ...reason.reading import reading
@@ -94,14 +96,11 @@ class GraphBreak(Family):
                 "display-only",
             )
         ]
-        fixes.append(
-            Fix(
-                "compile without fullgraph=True: the graph breaks here, and the rest is compiled",
-                (),
-                "display-only",
-                changes="a graph break costs time at every call",
-            )
-        )
+        whole = [(s, n.value) for s in run.sources.files() for n in s.nodes if isinstance(n, ast.keyword) and n.arg == "fullgraph"]
+        asked = [s.span(value) for s, value in whole if s.segment(value) == "True"]
+        parted = edits.replace_text(asked[0], "False") if len(asked) == 1 else ()
+        title = "compile without fullgraph=True: the graph breaks here, and the rest is compiled"
+        fixes.append(Fix(title, parted, changes="a graph break costs time at every call"))
         trail = (*(Label(f.span, "") for f in stack[:-1]), Label(run.raised, "raised here"))
         return run.diagnosis(
             self, first_fitting(headline, "a branch on a tensor's value can't be compiled" if is_branch else "the compiler can't follow this line of the program"), at,

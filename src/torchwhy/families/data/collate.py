@@ -29,6 +29,7 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
+from ...reason.collate_edits import converted, listing, other_loaders, padded_instead, padding, resized
 from ...reason.collating import Batch, batch_of, collating_frame
 from ...reason.reading import Cause, Reading, reading
 from ...reason.samples import Clash, path_text
@@ -85,12 +86,23 @@ class Collate(Family):
             batch.spread(clash),
         ]
         if batch.is_own:
-            fixes = [Fix(f"pad {code(name)} to one size in {batch.collator} before it is stacked: `pad_sequence(..., batch_first=True)`")]
+            told = f"pad {code(name)} to one size in {batch.collator} before it is stacked: `pad_sequence(..., batch_first=True)`"
+            fixes = [Fix(told, padded_instead(run, batch.differing(clash)), changes="zeros stand behind the shorter ones")]
         elif batch.is_ragged(clash):
+            padded = padding(run, batch.loader, clash.odd, clash.path, batch.differing(clash)[0])
             remedy = f"pass a `collate_fn` that pads {code(name)}, with `pad_sequence(..., batch_first=True)`"
-            fixes = [Fix(f"{remedy}, or that keeps a list")]
+            fixes = [
+                *other_loaders(run, batch.loader),
+                Fix(remedy, padded, changes="zeros stand behind the shorter ones"),
+                Fix(f"or pass one that keeps a list of {code(name)}", listing(run, batch.loader, clash.odd, clash.path)),
+            ]
         else:
-            fixes = [Fix(f"resize, crop or pad {code(name)} to one size in {code(batch.dataset)} before it is returned")]
+            made = resized(run, clash.odd, clash.path, one)
+            title = f"resize, crop or pad {code(name)} to one size in {code(batch.dataset)} before it is returned"
+            fixes = [*other_loaders(run, batch.loader), Fix(title, made, changes="the picture is scaled" if made else "")]
+            if not made and len(dims := batch.differing(clash)) == 1:
+                padded = padding(run, batch.loader, clash.odd, clash.path, dims[0])
+                fixes.append(Fix("or pad it in a `collate_fn`", padded, changes="zeros stand behind the shorter ones"))
         return self._answer(run, batch, clash, headline, cause, because, notes, fixes)
 
     def _none(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
@@ -147,9 +159,15 @@ class Collate(Family):
         else:
             cause, because = batch.loader_cause(), "no collate_fn: lists must have one length"
         notes = [f"{batch.collator} wants lists of one length, here {one} and {other}", batch.whereabouts(clash)]
-        fixes = [Fix(f"pass a `collate_fn` that pads {code(name)} to one length, or that keeps a list of them")]
+        padded = padding(run, batch.loader, clash.odd, clash.path, 0, is_list=True)
+        fixes = [
+            *other_loaders(run, batch.loader),
+            Fix(f"pass a `collate_fn` that pads {code(name)} to one length", padded, changes="zeros stand behind the shorter ones"),
+            Fix("or pass one that keeps a list of them", listing(run, batch.loader, clash.odd, clash.path)),
+        ]
         if batch.is_own:
-            fixes = [Fix(f"pad {code(name)} to one length in {batch.collator} before it becomes a tensor")]
+            told = f"pad {code(name)} to one length in {batch.collator} before it becomes a tensor"
+            fixes = [Fix(told, padded_instead(run, (0,)), changes="zeros stand behind the shorter ones")]
         return self._answer(run, batch, clash, headline, cause, because, notes, fixes)
 
     def _type(self, run: Reading, batch: Batch, clash: Clash) -> Diagnosis:
@@ -179,10 +197,12 @@ class Collate(Family):
             f"{batch.collator} takes tensors, arrays, numbers, strings, and dicts, lists or tuples of them; not {what}",
             batch.origin_of(part, path) if part is not None else "",
         ]
+        made = converted(run, part, path, kind) if part is not None else ()
         fixes = [
-            Fix(f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out"),
+            Fix(f"convert {code(name) if name else 'it'} to a tensor, a number or a string in {code(batch.dataset)}, or keep it out", made),
         ]
-        fixes.append(Fix("pass a `collate_fn` to the loader that keeps such values in a list"))
+        listed = listing(run, batch.loader, part, path) if part is not None else ()
+        fixes.append(Fix("pass a `collate_fn` to the loader that keeps such values in a list", listed))
         trail = [Label(s.returned[0], "returned") for s in ([part.sample] if part is not None else []) if s.returned]
         return run.diagnosis(
             self,

@@ -26,11 +26,13 @@ program's own.
 
 from __future__ import annotations
 
+import ast
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, LoaderFacts
 from ...reason import edits
+from ...reason.file_edits import other_endings
 from ...reason.finding import Finding
 from ...reason.loaders import (
     argument_cause,
@@ -136,7 +138,7 @@ class Sampler(Family):
         what = code(run.sources.segment(cause.span)) if cause is not None else "the dataset"
         if counted is not None:
             notes.append(f"that is {what}, empty since {place(counted.span)}")
-        fixes = (Fix(f"look why it is empty: the folder, the pattern or the filter of {what}"),)
+        fixes = (*other_endings(run, cause), Fix(f"look why it is empty: the folder, the pattern or the filter of {what}"))
         return Finding(f"{name} is empty: the sampler has 0 samples to choose from", cause, "finds nothing", tuple(notes), fixes)
 
     def _number(self, run: Reading, loader: LoaderFacts | None, match: re.Match[str]) -> Finding:
@@ -202,7 +204,12 @@ class Sampler(Family):
             f"the parts asked for are {code(expression.text)}: {text}" if expression is not None else text,
             f"they must add up to the length of {code(dataset.text)}" if dataset is not None else "",
         )
-        fixes = (Fix("take the last part as what is left over, or pass fractions that sum to 1 (`[0.8, 0.2]`)"),)
+        node = run.sources.node_at(expression.span) if expression is not None else None
+        parts = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+        rest = "".join(f" - {run.sources.segment(run.sources.span_of(expression.span.file, p))}" for p in parts[:-1]) if expression else ""
+        last = run.sources.span_of(expression.span.file, parts[-1]) if expression is not None and parts else None
+        made = edits.set_value(run.sources, last, f"len({dataset.text}){rest}") if last is not None and dataset is not None else ()
+        fixes = (Fix("take the last part as what is left over, or pass fractions that sum to 1 (`[0.8, 0.2]`)", made, "safe"),)
         headline = f"the parts of `random_split` add up to {sum(lengths)}, not to the dataset's length"
         cause = argument_cause(run, "lengths", 1)
         return Finding(headline if lengths else "the parts of `random_split` don't add up", cause, "the parts", notes, fixes)

@@ -31,6 +31,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, TensorFacts
 from ...reason import edits
+from ...reason.channel_edits import per_channel
 from ...reason.pipelines import failing_step, flips, is_in_data, went_well, whole
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, reading
@@ -106,7 +107,10 @@ class Transform(Family):
         )
         colour = ' (`convert("RGB")`)' if count == 3 else ""
         fixes = [
-            Fix(f"give {what} {plural(channels, 'value')} for mean and deviation, one for each channel"),
+            Fix(
+                f"give {what} {plural(channels, 'value')} for mean and deviation, one for each channel",
+                per_channel(run.sources, step.call, count, channels) if step is not None and step.call is not None else (),
+            ),
             Fix(f"convert the pictures to {count} channels where they are loaded{colour}"),
         ]
         return run.diagnosis(

@@ -32,6 +32,7 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, LoaderFacts, SampleFacts, tensors_in
+from ...reason.edits import add_decorator
 from ...reason.finding import Finding
 from ...reason.foreign import speaks_of_torch
 from ...reason.loaders import built_cause
@@ -163,7 +164,8 @@ class Worker(Family):
             f"{tensor_text(tensor)} of sample {sample.index} requires grad" if tensor is not None else "",
         )
         cause = sample.returned[-1] if sample.returned else None
-        fixes = (Fix(f"compute it under `torch.no_grad()` in {dataset}, or return it with `.detach()`"),)
+        made = add_decorator(run.sources, cause.file, cause.line, "@torch.no_grad()") if cause is not None else ()
+        fixes = (Fix(f"compute it under `torch.no_grad()` in {dataset}, or return it with `.detach()`", made, "safe"),)
         return Finding(f"{dataset} gives tensors that require grad, in a worker", cause, "requires grad", notes, fixes)
 
     examples = (

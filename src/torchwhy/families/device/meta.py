@@ -25,6 +25,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.devices import runs_on_meta
+from ...reason.meta_edits import on_a_real_device
 from ...reason.origins import origins
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import calls_of, with_around
@@ -92,7 +93,7 @@ class Meta(Family):
             "made on meta here",
             notes=notes,
             trail=run.trail(meta[1], "device") if meta is not None else (),
-            fixes=self._fixes(run, cause, moved),
+            fixes=self._fixes(run, cause, moved, meta[1] if meta is not None else None),
             confidence=Confidence.CERTAIN if cause.span != run.raised else Confidence.LIKELY,
         )
 
@@ -118,7 +119,7 @@ class Meta(Family):
                 return Cause(around.span)
         return Cause(calls[0]) if calls else Cause(run.raised)
 
-    def _fixes(self, run: Reading, cause: Cause, moved: bool) -> list[Fix]:
+    def _fixes(self, run: Reading, cause: Cause, moved: bool, meta: TensorFacts | None) -> list[Fix]:
         fixes = []
         text = run.sources.segment(run.raised)
         if (
@@ -140,6 +141,7 @@ class Meta(Family):
         literal = run.sources.segment(cause.span)
         if literal in ("'meta'", '"meta"'):
             fixes.append(Fix("build it on a real device", edits.replace_text(cause.span, '"cpu"'), "unsafe"))
+        fixes = fixes or on_a_real_device(run, cause, meta)
         return fixes or [Fix("materialise it with `to_empty(device=…)` and load its weights before use", (), "display-only")]
 
     examples = (

@@ -130,7 +130,19 @@ class NoCuda(Family):
                 cause.span.file, cause.span.end_line, cause.span.end_column - len(moved[0]), cause.span.end_line, cause.span.end_column
             )
             return [Fix(title, edits.replace_text(span, '.to("cuda" if torch.cuda.is_available() else "cpu")'), "safe")]
-        return [Fix(f"choose the device by `torch.{device}.is_available()`", (), "display-only")]
+        return [Fix(f"choose the device by `torch.{device}.is_available()`", self._chosen(run, device), "safe")]
+
+    def _chosen(self, run: Reading, device: str) -> edits.Edits:
+        """The expression that hands the device on, made to ask first: that of `torch.device(…)`, else of the call that moves."""
+        given = next((e for e in run.sources.arguments(run.raised) if e.keyword in (None, "device", "map_location")), None)
+        if given is None:
+            return ()
+        chain = origins(run.sources, given.span, run.calls)
+        made = next((o for o in chain if re.match(r"(?:torch\.)?device\(", o.text)), None)
+        inner = next(iter(run.sources.arguments(made.span)), None) if made is not None else None
+        chosen = inner or given
+        text = f'{chosen.text} if torch.{device}.is_available() else "cpu"'
+        return edits.set_value(run.sources, chosen.span, text) if "\n" not in text and "is_available" not in chosen.text else ()
 
     examples = (
         Example(

@@ -23,7 +23,7 @@ import re
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason.printed import find, written_call
-from ...reason.ranks import collective_calls, rank_branch, rank_loop, rank_value
+from ...reason.ranks import behind_branch, collective_calls, rank_branch, rank_loop, rank_value
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place
 
@@ -101,9 +101,8 @@ class Collective(Family):
             notes.append(
                 f"the condition {code(branch.test)} at {place(branch.condition)} keeps the other ranks from the call: they went on or ended, and this rank waits for them"
             )
-            fixes.append(
-                Fix(f"move the call out of the branch at {place(branch.condition)}, so that every rank makes it", (), "display-only")
-            )
+            moved = () if branch.leaves else behind_branch(run.sources, branch)
+            fixes.append(Fix(f"move the call out of the branch at {place(branch.condition)}, so that every rank makes it", moved))
         elif value is not None:
             headline, cause, because = f"{call} gets a tensor that differs between ranks", value[1], "made from the rank"
             notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")

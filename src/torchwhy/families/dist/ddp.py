@@ -22,6 +22,8 @@ import re
 
 from ...family import Family, LogExample, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
+from ...reason import edits
+from ...reason.holdings import calls_of
 from ...reason.layers_unused import unused_layers
 from ...reason.printed import find
 from ...reason.reading import Cause, Reading, reading
@@ -94,6 +96,7 @@ class Ddp(Family):
             notes.append(
                 f"{listed([f'{code(x.name)} at {place(x.span)}' for x in layers[:4]])} {'is' if len(layers) == 1 else 'are'} built and never used in `forward`"
             )
+        built = [*calls_of(run.sources, "DistributedDataParallel"), *calls_of(run.sources, "DDP")]
         headline = (
             f"{code(told)} gets no gradient: `forward` does not use it"
             if told
@@ -109,8 +112,7 @@ class Ddp(Family):
                 Fix("remove the layer that is not used, or use its output in the loss", (), "display-only"),
                 Fix(
                     "pass find_unused_parameters=True to DistributedDataParallel",
-                    (),
-                    "display-only",
+                    edits.set_keyword(run.sources, built[0], "find_unused_parameters", "True") if len(built) == 1 else (),
                     changes="each step searches the graph, which is slower",
                 ),
             ],

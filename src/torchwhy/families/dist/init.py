@@ -22,11 +22,13 @@ import re
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason.printed import around, find
+from ...reason.process_edits import alone, once
 from ...reason.reading import reading
 from ...reason.wording import code
 
 _PORT = "choose another port: torchrun --master_port=29501, --rdzv_endpoint=localhost:0 or --standalone; or end the job that holds it"
 
+_TWICE = re.compile(r"twice|already been")
 
 class Init(Family):
     code = "TW0902"
@@ -59,14 +61,14 @@ class Init(Family):
         ):
             return None
         headline, notes, fix = self._judge(match, run.failure.message, around(evidence))
-        edits_at = run.raised
+        more = alone(run) if "not been init" in match[0] else once(run) if _TWICE.search(match[0]) else []
         return run.diagnosis(
             self,
             headline,
-            edits_at,
+            run.raised,
             "the group is set up here",
             notes=notes,
-            fixes=[Fix(fix, (), "display-only")],
+            fixes=[*more, Fix(fix, (), "display-only")],
             confidence=Confidence.CERTAIN if match.groupdict().get("variable") else Confidence.LIKELY,
         )
 
@@ -89,7 +91,7 @@ class Init(Family):
             if pid:
                 notes.append(f"the text shows its holder: {code(holder or 'a process')}, pid {pid}")
             return f"port {port or '29500'} is already in use by another job", notes, _PORT
-        if re.search(r"twice|already been", match[0]):
+        if _TWICE.search(match[0]):
             return (
                 "the default process group is initialised a second time",
                 ["`init_process_group` was called before in this process: by the script, by a library, or in a notebook's earlier cell"],

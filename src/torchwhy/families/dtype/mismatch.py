@@ -26,8 +26,9 @@ import re
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
+from ...reason import edits
 from ...reason.blame import Side, blame, side
-from ...reason.convert import conversion_fixes
+from ...reason.convert import METHODS, conversion_fixes
 from ...reason.loaders import calls_of
 from ...reason.printed import written_call
 from ...reason.reading import Cause, Reading, named, reading
@@ -108,9 +109,16 @@ class Mismatch(Family):
             f"{wrong.tensor.dtype} from here on",
             trail=run.trail(wrong.tensor, "dtype"),
             notes=notes,
-            fixes=conversion_fixes(run, wrong.tensor, wrong.decision, cause, right.tensor.dtype),
+            fixes=self._to_the_layer(run, wrong, right) or conversion_fixes(run, wrong.tensor, wrong.decision, cause, right.tensor.dtype),
             confidence=Confidence.CERTAIN if made is not None else Confidence.LIKELY,
         )
+
+    def _to_the_layer(self, run: Reading, wrong: Side, right: Side) -> list[Fix]:
+        """The layer was converted on purpose: its input follows, where the program passes it on."""
+        if wrong.tensor.id not in run.history.owner_of or (given := run.written_at(right.tensor)) is None:
+            return []
+        made = edits.append_method(run.sources, given, METHODS.get(wrong.tensor.dtype, f".to(torch.{wrong.tensor.dtype})"))
+        return [Fix(f"convert {code(run.sources.segment(given))} to {wrong.tensor.dtype}, as the layer is", made)] if made else []
 
     examples = (
         Example(

@@ -110,7 +110,13 @@ class Checkpoint(Family):
         if "key" in said:
             return self._key(run, said["key"])
         if "folder" in said:
-            fix = Fix("make the folder first: `os.makedirs(..., exist_ok=True)`", (), "display-only")
+            call = run.sources.call_at(run.raised)
+            where = (
+                run.sources.segment(run.sources.span_of(run.raised.file, call.args[1])) if call is not None and len(call.args) > 1 else ""
+            )
+            line = f"os.makedirs(os.path.dirname({where}), exist_ok=True)"
+            made = edits.insert_before(run.sources, run.raised.file, run.raised.line, line) if where and "\n" not in where else ()
+            fix = Fix("make the folder first: `os.makedirs(..., exist_ok=True)`", made, "safe")
             return run.diagnosis(
                 self, f"the folder {code(said['folder'])} does not exist: nothing was saved", run.raised, "saves there", fixes=[fix]
             )

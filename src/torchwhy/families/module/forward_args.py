@@ -33,10 +33,13 @@ from ...reason import edits
 from ...reason.built import as_settings, as_value, nothing_returned
 from ...reason.calls import frames_below
 from ...reason.constructors import misnamed
+from ...reason.definitions import as_method
 from ...reason.holdings import class_of, lineage, method_of
+from ...reason.layer_edits import layer_by_layer
 from ...reason.links import made_at
 from ...reason.members import header
 from ...reason.reading import Reading, named, reading
+from ...reason.siblings import given_elsewhere
 from ...reason.signatures import fields
 from ...reason.told import tell, text_at
 from ...reason.wording import code, first_fitting, listed, place, plural, value_text
@@ -100,7 +103,7 @@ class ForwardArgs(Family):
         cause, because, fixes = run.raised, "its arguments", self._call_fixes(run, said, takes)
         if module is not None and module.kind == "Sequential":
             notes.append("an `nn.Sequential` passes exactly one value from layer to layer")
-            fixes = [Fix("call its layers in a loop, with all inputs: keep them in an `nn.ModuleList`", (), "display-only")]
+            fixes = [Fix("call its layers in a loop, with all inputs", layer_by_layer(run, run.raised))]
         elif holder is not None and holder.built:
             cause, because = holder.built[0], "passes one value"
             notes.append(
@@ -150,7 +153,9 @@ class ForwardArgs(Family):
                 )
                 return [Fix(f"call it {code(near[0])}, as `forward` does", edits.replace_text(start, f"{near[0]}={text}"), "safe")]
         if "missing" in said:
-            return [Fix(f"pass {said['missing'].replace(chr(39), '`')}, or give it a default in `forward`", (), "display-only")]
+            told = f"pass {said['missing'].replace(chr(39), '`')}, or give it a default in `forward`"
+            passed = list(given_elsewhere(run.sources, run.raised))[:1]
+            return [*passed, Fix(told)]
         return [Fix("make the call and `forward` agree", (), "display-only")]
 
     # ── no forward ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +173,9 @@ class ForwardArgs(Family):
                     f"{code(text_at(run, run.raised))} calls it",
                     f"built at {place(module.built[0])}" if module is not None and module.built else "",
                 ],
-                fixes=[Fix("call its layers one by one in a loop, or use `nn.Sequential`", (), "display-only")],
+                fixes=[
+                    Fix("call its layers one by one in a loop", layer_by_layer(run, run.raised) if kind == "ModuleList" else (), "safe")
+                ],
                 confidence=Confidence.CERTAIN,
             )
         headline = f"{code(kind)} has no `forward`"
@@ -202,7 +209,7 @@ class ForwardArgs(Family):
                 header(source, inner.lineno),
                 "inside of another method",
                 notes=notes,
-                fixes=[Fix("indent it as a method of the class", (), "display-only")],
+                fixes=[Fix("indent it as a method of the class", as_method(source, inner), "safe")],
                 confidence=Confidence.CERTAIN,
             )
         methods = [n.name for n in cls.body if isinstance(n, ast.FunctionDef)]

@@ -29,9 +29,10 @@ import re
 from collections.abc import Callable
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span, TensorFacts
+from ...model import Confidence, Diagnosis, Edit, Evidence, Fix, Label, Span, TensorFacts
 from ...reason import edits, stepping
 from ...reason.emptied import Emptied, emptied
+from ...reason.group_edits import taken_once
 from ...reason.holdings import stored_anywhere
 from ...reason.members import paths_of, shown
 from ...reason.optimizers import given, given_origin, group_expression, the_optimizer, torch_frame, twice
@@ -140,9 +141,8 @@ class OptimizerFamily(Family):
             notes.append(
                 f"{code(run.sources.segment(op.span))} at {place(op.span)} froze {'them' if many > 1 else 'it'}" if op.span else ""
             )
-        fix = Fix(
-            "leave the layers to train unfrozen, or set `requires_grad = True` on them before the optimizer is built", (), "display-only"
-        )
+        told = "leave the layers to train unfrozen, or set `requires_grad = True` on them before the optimizer is built"
+        fix = Fix(told, self._thawed(run, found), changes="only the last layer is trained")
         return run.diagnosis(
             self,
             f"all parameters of {named(run, found.module)} are frozen: nothing to train",
@@ -151,6 +151,15 @@ class OptimizerFamily(Family):
             notes=notes,
             fixes=[fix],
         )
+
+    def _thawed(self, run: Reading, found: Emptied) -> edits.Edits:
+        """The model's last layer told to require gradients before the optimizer is built."""
+        module = found.module
+        last = next((name for name, _ in reversed(module.children)), "") if module is not None else ""
+        if module is None or not last or not module.fqn.replace(".", "").isidentifier():
+            return ()
+        layer = f"{module.fqn}[{last}]" if last.isdigit() else f"{module.fqn}.{last}"
+        return edits.insert_before(run.sources, run.raised.file, run.raised.line, f"{layer}.requires_grad_(True)")
 
     # ── things that are no parameters ─────────────────────────────────────────────────────────────────────────────────
     def _computed(self, run: Reading, said: Said) -> Diagnosis:
@@ -263,8 +272,13 @@ class OptimizerFamily(Family):
             span,
             "not all are dicts",
             notes=["a parameter group is a dict with `params`; tensors and groups can't be mixed in one list"],
-            fixes=[Fix("write it as `{'params': [...]}`", (), "display-only")],
+            fixes=[Fix("write it as `{'params': [...]}`", self._as_groups(run, span), "safe")],
         )
+
+    def _as_groups(self, run: Reading, span: Span) -> edits.Edits:
+        node, source = run.sources.node_at(span), run.sources.file(span.file)
+        bare = [e for e in getattr(node, "elts", ()) if not isinstance(e, (ast.Dict, ast.Starred))]
+        return tuple(Edit(source.span(e), f'{{"params": {source.segment(e)}}}') for e in bare) if source is not None else ()
 
     # ── groups ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _twice(self, run: Reading, said: Said) -> Diagnosis:
@@ -299,7 +313,7 @@ class OptimizerFamily(Family):
             "one tensor under two names" if tie is not None else "a second time",
             trail=[Label(span, "has it a second time"), Label(run.raised, "raised here")] if span != run.raised else (),
             notes=notes,
-            fixes=[Fix(fix, (), "display-only")],
+            fixes=[Fix(fix, taken_once(run))],
             confidence=Confidence.CERTAIN if names else Confidence.LIKELY,
         )
 

@@ -31,6 +31,7 @@ from ...model import Confidence, Diagnosis, Edit, Evidence, Fix, ModuleFacts, Op
 from ...reason import edits
 from ...reason.accounts import setting_account, size_account
 from ...reason.conflict import conflict
+from ...reason.layer_edits import cut_mask
 from ...reason.masks import grown_since, wrong_mask
 from ...reason.misfits import Misfit, explain
 from ...reason.reading import Cause, Reading, named, reading
@@ -326,7 +327,11 @@ class Attention(Family):
             notes.append(f"{code(word)} is made for {size} at {place(made.span)}: {code(run.sources.segment(made.span))}")
             because = f"{size}, where {(query.shape or ())[against]} queries come"
             clash = replace(clash, cause=made, because=because if len(because) <= 60 else "the mask's size")
-        fix = Fix(f"make {code(word)} {shape_text(found.wanted)}", applicability="display-only")
+        cut = cut_mask(run, operand, parts["query"][0], against, found.wanted) if found.name == "attn_mask" else ()
+        last = clash.cause.origins[-1] if clash.cause.origins else None
+        if not cut and last is not None and last.form == "literal" and last.value == (mask.shape or ())[found.dim]:
+            cut = edits.set_value(run.sources, last.span, str((query.shape or ())[meets]))
+        fix = Fix(f"make {code(word)} {shape_text(found.wanted)}", cut)
         return run.diagnosis(
             self, headline, clash.cause, clash.because, trail=clash.trail, notes=[*notes, *clash.notes, f"in {who}"], fixes=[fix]
         )

@@ -30,6 +30,7 @@ from ...reason.accounts import size_account, tensor_account
 from ...reason.batches import Remainder, remainder_of
 from ...reason.broadcasting import REDUCTIONS
 from ...reason.conflict import BatchChange, batch_change, batch_change_told, conflict
+from ...reason.dropped import rank_kept
 from ...reason.provenance import Size
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, first_fitting, shape_text
@@ -155,7 +156,8 @@ class BatchMismatch(Family):
             changes = f"each sample has {each} features then; the layer that takes them needs in_features={each}"
             return Fix("flatten all but the batch: `flatten(1)`", made, changes=changes)
         if op.name == "squeeze":
-            return Fix(f"keep the {rows} rows: name the dimension to squeeze, or leave `squeeze()` out")
+            told = Fix(f"keep the {rows} rows: name the dimension to squeeze, or leave `squeeze()` out")
+            return rank_kept(run, op, change.after.rank + (change.before.shape or ())[:1].count(1)) or told
         if op.name in REDUCTIONS:
             return Fix(f"keep the {rows} rows: {code(op.name)} over another dimension than 0")
         return Fix(f"keep the {rows} rows there, or give the other side {(change.after.shape or (0,))[0]} too")

@@ -30,6 +30,7 @@ from ...reason import edits
 from ...reason.batches import remainder_of
 from ...reason.broadcasting import LOOKUPS, REDUCTIONS, Clash, Misplaced, clash, lost_rank, misplaced
 from ...reason.conflict import conflict, size_fixes
+from ...reason.layer_edits import resized_like
 from ...reason.provenance import Size
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, grouped, place, shape_text, tensor_text
@@ -76,9 +77,20 @@ class Broadcast(Family):
         fixes = size_fixes(run, clashing)
         if clashing.side.decision.how == "created" and self._others_clash(found):  # no one number mends it
             fixes = [replace(fix, edits=(), applicability="display-only") for fix in fixes]
+        if not any(fix.edits for fix in fixes):
+            fixes = [*self._scaled(run, found), *fixes]
         return run.diagnosis(
             self, headline, clashing.cause, clashing.because, trail=clashing.trail, notes=notes, fixes=fixes, confidence=Confidence.LIKELY
         )
+
+    def _scaled(self, run: Reading, found: Clash) -> list[Fix]:
+        """The smaller maps in the larger ones' height and width."""
+        small, large = sorted((found.left[1], found.right[1]), key=lambda t: t.numel)
+        places = [next((o.span for o in run.operands if o.span is not None and o.value == t), None) for t in (small, large)]
+        if small.rank != large.rank or small.rank != 4 or (small.shape or ())[:2] != (large.shape or ())[:2] or None in places:
+            return []
+        made = resized_like(run, places[0], places[1], 4) if places[0] is not None and places[1] is not None else ()
+        return [Fix("bring the smaller maps to the size of the larger: `F.interpolate(…, size=…)`", made, changes="the maps are scaled")]
 
     def _into_a_slice(self, run: Reading, op: OpRecord, takes: int, gets: int, dim: int) -> Diagnosis:
         """`buffer[:, a:b] = value`: the slice and the value are not of one size."""

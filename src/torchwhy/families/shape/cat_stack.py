@@ -29,6 +29,7 @@ from ...reason.accounts import tensor_account
 from ...reason.broadcasting import REDUCTIONS, lost_rank
 from ...reason.conflict import conflict, first_size, rounded, size_fixes
 from ...reason.history import number
+from ...reason.layer_edits import resized_like
 from ...reason.reading import Cause, Reading, reading
 from ...reason.shape_edits import other_function
 from ...reason.wording import code, first_fitting, place, plural, shape_text
@@ -116,9 +117,18 @@ class CatStack(Family):
             )
             made = edits.append_method(run.sources, operand.span, f".unsqueeze({at})") if operand is not None else ()
             fixes.append(Fix(f"give {code(one[0])} dimension {at}: unsqueeze({at})", made))
+            if (made := self._in_rows(run, one, other)) and operand is not None:
+                fixes.append(Fix(f"give {code(one[0])} one row for each of {code(other[0])}", made, "safe"))
         return run.diagnosis(
             self, headline, cause, f"{plural(one[1].rank, 'dimension')}, {other[1].rank} in the others", notes=notes, fixes=fixes
         )
+
+    def _in_rows(self, run: Reading, one: Named, other: Named) -> edits.Edits:
+        """`x.reshape(y.size(0), -1)`: right also where another caller passes it with its second dimension."""
+        operand = next((e for e in run.sources.operands(run.raised) if e.text == one[0]), None)
+        if operand is None or (one[1].rank, other[1].rank) != (1, 2) or not other[0].replace(".", "").isidentifier():
+            return ()
+        return edits.append_method(run.sources, operand.span, f".reshape({other[0]}.size(0), -1)")
 
     def _missing_dim(self, run: Reading, small: TensorFacts, large: TensorFacts) -> int | None:
         """Where a dimension of size 1 makes all but the joined dimension agree."""
@@ -158,8 +168,24 @@ class CatStack(Family):
                 notes.append(f"{size} is given at {place(cause.span)}; its halves come to {half.large}, which is odd")
             elif half.layer is not None and half.layer.built:
                 cause, because = Cause(half.layer.built[0]), f"halves {half.large}, an odd size"
-            fixes = [Fix(f"feed sizes that halve evenly, or pad or crop {code(found.side.name)} to the other's size before {name}")]
+            told = f"feed sizes that halve evenly, or pad or crop {code(found.side.name)} to the other's size before {name}"
+            fixes = [fix for fix in fixes if fix.edits] or [Fix(told)]
+        fixes = [*fixes, *self._like_the_other(run, found.side.name, (one, other))]
         return run.diagnosis(self, headline, cause, because, trail=found.trail, notes=notes, fixes=fixes)
+
+    def _like_the_other(self, run: Reading, name: str, both: tuple[Named, Named]) -> list[Fix]:
+        """The blamed side's maps scaled to the other's height and width."""
+        written, names = run.sources.operands(run.raised), [n for n, _ in run.tensors]
+        first, second = both if both[0][0] == name else both[::-1]
+        places = [names.index(side[0]) if side[0] in names else len(written) for side in (first, second)]
+        if max(places) >= min(len(written), len(names)) or set((first[1].shape or ())[2:]) == {1}:
+            return []
+        pairs = list(zip(first[1].shape or (), second[1].shape or ()))
+        if pairs[0][0] != pairs[0][1] or any(abs(a - b) > max(2, a // 8) for a, b in pairs[2:]):
+            return []  # another batch, or no mere rest of a halving
+        made = resized_like(run, written[places[0]].span, written[places[1]].span, first[1].rank)
+        title = f"bring {code(first[0])} to the other's size: `F.interpolate(…, size=…)`"
+        return [Fix(title, made, changes="the maps are scaled by a pixel or more")] if made else []
 
     def _expand(self, run: Reading, headline: str, small: Named, large: Named, at: int) -> Diagnosis:
         size, rank = (large[1].shape or ())[at], small[1].rank

@@ -29,6 +29,7 @@ from ...reason import edits
 from ...reason.accounts import tensor_account
 from ...reason.broadcasting import lost_rank
 from ...reason.conflict import conflict, size_fixes
+from ...reason.dropped import rank_kept
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
@@ -118,7 +119,7 @@ class Einsum(Family):
             f"{shape_text(tensor.shape)} for subscripts {term}",
             trail=run.trail(tensor, "rank"),
             notes=notes,
-            fixes=[Fix(more)],
+            fixes=[(rank_kept(run, op, len(term)) if op is not None else None) or Fix(more)],
         )
 
     def _clash(self, tensors: list[Named], terms: list[str]) -> tuple[str, tuple[Named, int], tuple[Named, int]] | None:

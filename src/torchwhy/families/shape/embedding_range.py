@@ -26,8 +26,9 @@ from ...model import Diagnosis, Evidence, Fix, ModuleFacts
 from ...reason import edits
 from ...reason.accounts import setting_account
 from ...reason.provenance import Size
-from ...reason.ranges import Outlier, before_counting, beyond_told, counts, maker, maker_told, outlier, position_told
+from ...reason.ranges import Outlier, before_counting, beyond_told, counts, enlarged, maker, maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
+from ...reason.shape_edits import callee
 from ...reason.wording import code, first_fitting, place, tensor_text
 
 
@@ -79,7 +80,9 @@ class EmbeddingRange(Family):
             return self._negative(run, headline, found, name, notes)
         if self._is_swapped(layer, larger, name):
             span = run.span_of("input") or run.raised
-            fix = Fix(f"give {code(name)} to {named(run, larger)}, whose rows it indexes")
+            table_name = callee(run.sources, run.raised)
+            other = edits.replace_text(table_name, larger.fqn.rpartition(".")[2]) if table_name is not None and larger is not None else ()
+            fix = Fix(f"give {code(name)} to {named(run, larger)}, whose rows it indexes", other)
             return run.diagnosis(self, headline, span, "indices of another table", trail=trail, notes=notes, fixes=[fix])
         cause = counted = before_counting(run.cause(run.decided(weight, Size(0)), rows))
         made = maker(run, found)
@@ -97,7 +100,10 @@ class EmbeddingRange(Family):
             Cause(made[0].span) if made is not None and made[0].span is not None else Cause(run.span_of("input", "indices") or run.raised)
         )
         notes.append(f"an embedding has no row {found.value}: padding needs a row of its own (padding_idx), no negative index")
-        fixes = [Fix(f"pad with an index that has a row, and name it as padding_idx, instead of {found.value}")]
+        given = run.span_of("input", "indices")
+        padded = edits.append_method(run.sources, given, ".clamp(min=0)") if given is not None else ()
+        changes = "row 0 is looked up for it" if padded else ""
+        fixes = [Fix(f"pad with an index that has a row, and name it as padding_idx, instead of {found.value}", padded, changes=changes)]
         return run.diagnosis(
             self, headline, cause, f"gives {found.value}", trail=run.trail(found.tensor, "values"), notes=notes, fixes=fixes
         )
@@ -113,7 +119,7 @@ class EmbeddingRange(Family):
             made = edits.wrap(run.sources, last.span, "", " + 1") if last.form == "call" else ()
             made = made or edits.set_value(run.sources, last.span, f"{last.text} + 1")
         else:
-            made = ()
+            made = enlarged(run, cause, found.limit, need)
         table = named(run, layer) if layer is not None else "the table"
         more = f" ({code(last.text + ' + 1')})" if last is not None and last.form != "literal" and need == found.limit + 1 else ""
         return [Fix(f"give {table} {need} rows{more}", made, changes=f"{why}; the table's weight has another size")]
@@ -145,6 +151,8 @@ class EmbeddingRange(Family):
             f"rows 0 to {values[1] - 1} exist" if isinstance(values[1], int) else "",
             f"num_embeddings is {code(rows.text)} at {place(run.raised)}" if rows is not None else "",
         ]
+        beyond = rows is not None and values[0] == values[1]
+        more = edits.set_value(run.sources, rows.span, f"{rows.text} + 1") if beyond and rows is not None else ()
         need = f"one row more, {values[0] + 1}" if isinstance(values[0], int) else "a row for padding"
         return run.diagnosis(
             self,
@@ -152,7 +160,7 @@ class EmbeddingRange(Family):
             cause,
             f"padding_idx is {values[0]}",
             notes=notes,
-            fixes=[Fix(f"give the table {need}, or pad with a row that exists")],
+            fixes=[Fix(f"give the table {need}, or pad with a row that exists", more)],
         )
 
     def _from_text(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:

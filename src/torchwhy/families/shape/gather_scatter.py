@@ -29,7 +29,7 @@ from ...reason.accounts import size_account, tensor_account
 from ...reason.broadcasting import lost_rank, placements
 from ...reason.conflict import conflict
 from ...reason.history import number
-from ...reason.ranges import beyond_told, index_cause, maker_told, outlier, position_told
+from ...reason.ranges import beyond_told, enlarged, index_cause, maker_told, outlier, position_told, read_as_written
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
@@ -84,9 +84,10 @@ class GatherScatter(Family):
                 tensor_account(run, x, table),
                 size_account(run, x, dim),
             ]
-            fixes = []
+            again = read_as_written(run, cause, found)
+            fixes = [again] if again is not None else []
             if found.value < 2**31:
-                made = self._enlarge(run, cause, size, found.value + 1)
+                made = enlarged(run, cause, size, found.value + 1)
                 fixes = [Fix(f"give {code(table)} {found.value + 1} in dimension {dim}", made)]
             if found.is_negative or found.value == 255:
                 notes.append(f"{found.value} is no index: a label to leave out has to be masked before")
@@ -99,10 +100,6 @@ class GatherScatter(Family):
         if index.rank != x.rank and index.rank > 0 and not op.name.startswith("index_"):
             return self._ranks(run, op, headline, x, index)
         return self._sizes(run, op, headline, x, index, dim)
-
-    def _enlarge(self, run: Reading, cause: object, size: int, need: int) -> edits.Edits:
-        last = getattr(cause, "origins", ())[-1:]
-        return edits.set_value(run.sources, last[0].span, str(need)) if last and last[0].form == "literal" and last[0].value == size else ()
 
     def _ranks(self, run: Reading, op: OpRecord, headline: str, x: TensorFacts, index: TensorFacts) -> Diagnosis:
         name, dim = run.name("index", "indices"), (number(op.argument("dim")) or 0) % x.rank

@@ -32,7 +32,17 @@ from ...reason.dropped import dropped
 from ...reason.history import number
 from ...reason.origins import origins
 from ...reason.provenance import Size
-from ...reason.ranges import beyond_told, counted_out, index_cause, maker, maker_told, outlier, position_told
+from ...reason.ranges import (
+    beyond_told,
+    counted_from_zero,
+    counted_out,
+    enlarged,
+    index_cause,
+    maker,
+    maker_told,
+    outlier,
+    position_told,
+)
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import length_return
 from ...reason.wording import code, first_fitting, place, plural, shape_text
@@ -100,8 +110,8 @@ class IndexRange(Family):
         notes = [tensor_account(run, x, name), size_account(run, x, dim)]
         if size:
             notes.append(f"the indices of a dimension of {size} are 0 to {size - 1}")
-        if op.phase == "data" and (loader := self._promised(run, size)) is not None:
-            return self._length(run, headline, loader, size, notes)
+        if (op.phase == "data" or run.failure.worker is not None) and (loader := self._promised(run, size)) is not None:
+            return self._length(run, headline, loader, size, notes, name)
         if size == 0:
             decision = run.decided(x, Size(dim))
             notes.append(f"{code(name)} is empty there, so it has no index {value or 0}")
@@ -125,7 +135,10 @@ class IndexRange(Family):
             )
         if last is not None and last.kind == "loop" and value == str(size) and last.text.startswith("range("):
             bound = run.sources.arguments(last.span)
-            if bound:
+            if len(bound) == 3 and bound[2].text.startswith("-"):
+                made = tuple(e for b in bound[:2] for e in edits.set_value(run.sources, b.span, "-1" if b.text == "0" else f"{b.text} - 1"))
+                fixes.insert(0, Fix(f"start the loop at {size - 1}, and go on to 0", made))
+            elif bound:
                 made = edits.set_value(
                     run.sources, bound[-1 if len(bound) < 3 else 1].span, f"{bound[-1 if len(bound) < 3 else 1].text} - 1"
                 )
@@ -148,13 +161,15 @@ class IndexRange(Family):
         own = (m for m in run.evidence.loaders if m.dataset_defined is not None and m.length is not None)
         return next((m for m in own if (m.length or 0) > size and m.sampler in ("SequentialSampler", "RandomSampler")), None)
 
-    def _length(self, run: Reading, headline: str, loader: LoaderFacts, size: int, notes: list[str]) -> Diagnosis:
+    def _length(self, run: Reading, headline: str, loader: LoaderFacts, size: int, notes: list[str], name: str) -> Diagnosis:
         assert loader.dataset_defined is not None
         given = length_return(run.sources, loader.dataset_defined, loader.dataset)
         notes.append(
             f"{code(loader.dataset + '.__len__')} tells {loader.length} samples, `__getitem__` finds {size}; the loader asked for more"
         )
-        fix = Fix(f"let `__len__` return {size}, the number of samples that there are")
+        own = name.startswith("self.") and given is not None
+        made = edits.replace_text(given, f"return len({name})") if own and given is not None else ()
+        fix = Fix(f"let `__len__` return {size}, the number of samples that there are", made, "safe")
         span = given or loader.dataset_defined
         trail = [Label(span, f"{loader.length} samples"), Label(run.raised, "raised here")]
         because = f"promises {loader.length} samples, there are {size}"
@@ -197,22 +212,21 @@ class IndexRange(Family):
             ones = made is not None and isinstance(low, int) and low >= 1 and high == size
             cause = made[1] if made is not None and (ones or found is not None and found.is_negative) else origin
             notes.append(f"num_classes is {size} ({place(origin.span)})")
+            more = edits.set_value(run.sources, classes[0].span, str(high + 1)) if classes and isinstance(high, int) else ()
             fixes = [
-                Fix(
-                    f"count from 0: {code(name + ' - 1')}"
-                    if ones
-                    else f"give num_classes={high + 1}"
-                    if isinstance(high, int)
-                    else "give more classes"
-                )
+                (counted_from_zero(run, index, name, size) if ones else None)
+                or Fix(f"give num_classes={high + 1}" if isinstance(high, int) else "give more classes", more)
             ]
             because = f"values {low} to {high}" if cause is not origin else f"num_classes is {size}"
             return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
         notes += [tensor_account(run, x, table), size_account(run, x, dim)]
         cause, because = index_cause(run, table, x, dim, index)
         fixes = [
-            Fix(f"make the indices for {code(table)}: below {size}"),
-            Fix(f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}"),
+            counted_from_zero(run, index, name, size) or Fix(f"make the indices for {code(table)}: below {size}"),
+            Fix(
+                f"give {code(table)} {int(high) + 1 if high is not None else 'more'} in dimension {dim}",
+                enlarged(run, cause, size, int(high) + 1) if high is not None else (),
+            ),
         ]
         return run.diagnosis(self, headline, cause, because, trail=run.trail(index, "values"), notes=notes, fixes=fixes)
 

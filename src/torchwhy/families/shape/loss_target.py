@@ -147,7 +147,9 @@ class LossTarget(Family):
             made = maker(run, y)
             notes = [tensor_account(run, y, name), maker_told(run, y, name)]
             scaled = values is not None and values.high is not None and values.high > 2
-            fix = Fix(f"scale the targets to 0 … 1 ({code(name + ' / 255')})" if scaled else "give targets from 0 to 1")
+            given = run.span_of("target")
+            less = edits.append_method(run.sources, given, " / 255") if scaled and given is not None and name.isidentifier() else ()
+            fix = Fix(f"scale the targets to 0 … 1 ({code(name + ' / 255')})" if scaled else "give targets from 0 to 1", less)
             return run.diagnosis(
                 self,
                 headline,

@@ -33,6 +33,7 @@ from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.batches import last_batch
 from ...reason.history import numbers
 from ...reason.misfits import MOVES, Misfit, broken_at, explain
+from ...reason.norm_edits import other_norm
 from ...reason.partings import parted
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
@@ -100,6 +101,7 @@ class Norm(Family):
         fixes, cause = list(found.fixes), found.cause
         if found.why == "missing":
             fixes, cause = self._around(run, fixes), run.kind(layer)
+            fixes += [fix for fix in [other_norm(run, layer, setting)] if fix is not None]
             notes.append(f"{layer.kind} was chosen at {place(cause.span)}")
         elif len(wanted) > 1:
             fixes = [

@@ -28,6 +28,7 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, Span, Te
 from ...reason import edits
 from ...reason.accounts import setting_account, tensor_account
 from ...reason.history import numbers
+from ...reason.layer_edits import padded
 from ...reason.misfits import argument_cause
 from ...reason.partings import data_origin, parted
 from ...reason.provenance import Size
@@ -134,6 +135,9 @@ class PoolKernel(Family):
     ) -> tuple[Cause | Span, str, list[Fix]]:
         """What came in, where that was made smaller on the way or is smaller than before; else the window."""
         fixes = self._pooling_fixes(run, window, x, count)
+        given = run.span_of("input", "self") or run.written_at(x)
+        if kind == "kernel" and given is not None and (made := padded(run, given, window, count)):
+            fixes.append(Fix("fill the input with zeros where it is smaller than the window", made, changes="zeros in short inputs"))
         first = way.sizes[0]
         padding = (window_of(run.op, axis, count) or (0, 0, 0, 0))[2] if run.op is not None and kind == "kernel" else 0
         least = way.least(window - 2 * padding if kind == "kernel" else window + 1, axis, count)

@@ -33,6 +33,7 @@ from ...reason.partings import parted
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.shape_edits import without_method
+from ...reason.target_edits import parts_by_key
 from ...reason.unpacking import Unpacking, unpacking
 from ...reason.wording import code, place, shape_text, tensor_text
 
@@ -208,7 +209,8 @@ class Unpack(Family):
         if isinstance(batch, Items) and batch.keys:
             keys = ", ".join(repr(key) for key in batch.keys)
             notes.append(f"the batch is a dict with the keys {keys}; unpacking it gives the keys, not the tensors")
-            fixes = [Fix(f"take the batch as one name and its parts by key: {code(f'batch[{batch.keys[0]!r}]')}")]
+            made = parts_by_key(run.sources, found.targets.span, batch.keys)
+            fixes = [Fix(f"take the batch as one name and its parts by key: {code(f'batch[{batch.keys[0]!r}]')}", made)]
         if parts == 1:
             first = found.targets.text.strip("()[] ").split(",")[0]
             fixes = [Fix(f"take the one part: {code(f'({first},)')}", (Edit(found.targets.span, f"({first},)"),))]

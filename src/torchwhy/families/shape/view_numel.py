@@ -30,6 +30,7 @@ from ...reason.batches import remainder_of
 from ...reason.provenance import Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.regroup import Element, changed_dim, data_cause, doubtful, elements, fitting, nearest_divisor, uneven, wanted_shape
+from ...reason.regroup_edits import layer_gives, whole_rows
 from ...reason.wording import code, first_fitting, place, plural, shape_text
 
 
@@ -145,7 +146,10 @@ class ViewNumel(Family):
             f"{code(one.expression.text)} is {one.size}, but the last batch has {last.rows} rows: the loader built at {place(built)} gives"
             f" {plural(last.length or 0, 'sample')} by {last.size}, without drop_last"
         )
-        fixes = [Fix("take the batch size from the tensor that came, as `x.size(0)`, not a stored one")]
+        given = run.sources.operands(op.span, op.name)[:1] if op.span is not None else ()
+        told = f"{given[0].text}.size(0)" if given and one.place == 0 and (op.inputs[0].shape or ())[:1] == (last.rows,) else ""
+        asked = edits.set_value(run.sources, one.expression.span, told) if told and "(" not in given[0].text else ()
+        fixes = [Fix("take the batch size from the tensor that came, as `x.size(0)`, not a stored one", asked, "safe")]
         if built is not None:
             made = edits.set_keyword(run.sources, built, "drop_last", "True")
             fixes.append(
@@ -182,6 +186,7 @@ class ViewNumel(Family):
                     made,
                 )
             )
+        fixes += [fix for fix in (whole_rows(run, op, shape), layer_gives(run, op, shape)) if fix is not None]
         return fixes or [Fix(f"regroup to a shape that holds {plural(x.numel, 'value')}, as {shape_text(x.shape)} does")]
 
     def _shuffle(self, run: Reading) -> Diagnosis:
