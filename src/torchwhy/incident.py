@@ -24,7 +24,7 @@ class Unreadable(ValueError):
 
 
 def to_plain(value: Any, declared: Any = None) -> Any:
-    """A value of `model.py` as JSON knows it. Fields at their default are left out; where a type is one of several, `is` names it."""
+    """A value of `model/` as JSON knows it. Fields at their default are left out; where a type is one of several, `is` names it."""
     kind: Any = type(value)
     if kind in _ATOMS:
         return value
@@ -157,6 +157,4 @@ def _origin(declared: Any) -> Any:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    from . import model
-
-    return get_type_hints(kind, vars(model))
+    return get_type_hints(kind)

@@ -157,9 +157,9 @@ def test_every_page_names_messages() -> None:
 
 
 def test_a_saved_template_is_a_page_too() -> None:
-    from torchwhy.families._template import ItemOfMany
+    from torchwhy.families._template import TensorOfTensors
 
-    page = page_of(ItemOfMany())
+    page = page_of(TensorOfTensors())
     assert [block.heading for block in page.blocks] == ["Erroneous code", "Why", "Fix", "Not to be confused with"]
 
 

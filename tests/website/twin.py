@@ -1,6 +1,6 @@
 """The matching of `tools/website/static/search.js` once more, over the same data, for machines without node.
 
-Its patterns are the translated ones, so a translation that went wrong shows here too. `test_search.py` compares the two where node is.
+Its patterns are the translated ones, so a translation that went wrong shows here too. `test_site_search.py` compares the two where node is.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from ...family import Family
 from ...model import Confidence, Diagnosis, Evidence, Failure, Fix
 from ..reading import reading
 from ..wording import dtype_name, first_fitting
-from . import kinds, machine, shapes, training
+from . import arguments, kinds, machine, shapes, training
 from .saying import Saying
 
-SAYINGS: tuple[Saying, ...] = (*shapes.SAYINGS, *kinds.SAYINGS, *training.SAYINGS, *machine.SAYINGS)
+SAYINGS: tuple[Saying, ...] = (*shapes.SAYINGS, *kinds.SAYINGS, *training.SAYINGS, *machine.SAYINGS, *arguments.SAYINGS)
 
 _READ = 3000
 """Characters of a message that are read: what it says stands at its head."""
