@@ -21,6 +21,7 @@ from .happenings import install_happenings
 from .mode import Recording, mode_is_on, push_mode, remove_mode
 from .modules import Modules, install_births, install_calls, leave_births
 from .patches import Patches
+from .paths import Paths
 from .records import op_record
 from .tape import Tape
 from .traceback import install_views, install_warnings
@@ -46,6 +47,7 @@ class Recorder:
         self.training = Training(self)
         self.recording = Recording(self.tape, self.fault)
         self._always, self._full, self._views = Patches(), Patches(), Patches()
+        self._paths = Paths(lambda why: self.guard(self.enter, why))
         self._returns: dict[str, int] = {}
         self._full_since = (0, 0)
         self._first = True
@@ -72,6 +74,8 @@ class Recorder:
             install_threads(self, self._always)
             install_compilers(self, self._always)
             self._set_full(True)
+            if self.mode == "adaptive":
+                self._paths.watch()
         except Exception as fault:
             self.fault("at the start", fault)
         self._seconds += time.perf_counter() - began
@@ -80,6 +84,7 @@ class Recorder:
         """Undoes every hook and patch."""
         self.full = self.on = False
         self.recording.idle = True
+        self._paths.leave()
         for patches in (self._full, self._always, self._views):
             patches.clear()
         self.training.remove()
@@ -137,6 +142,7 @@ class Recorder:
         now = self.tape.now
         if (
             not self.on
+            or self.full
             or self.mode != "adaptive"
             or self._returns.get(why, 0) >= _RETURNS
             or now.in_backward
