@@ -193,3 +193,17 @@ def test_blamed(name: str) -> None:
     assert best["family"] == family, best["rendered"]
     assert (best["cause"]["file"], best["cause"]["line"]) == marked_line(files), best["rendered"]
     assert without_marks(files) != files
+
+
+def test_a_loader_that_is_used_up_is_no_error_of_pytorchs() -> None:
+    program = """\
+import torch
+from torch.utils.data import DataLoader
+
+stream = iter(DataLoader(torch.rand(6, 2), batch_size=4))
+for _ in range(3):
+    print(next(stream).shape)
+"""
+    trial = LABORATORY.run({"main.py": program})
+    assert trial.report is not None and trial.report["outcome"] == "not-torch" and trial.report["diagnoses"] == []
+    assert "torchwhy" not in trial.stderr

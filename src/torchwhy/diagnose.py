@@ -19,7 +19,7 @@ from .reason.parameters import with_parameters
 from .reason.source import Sources
 
 _CONFIDENCE = (Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE)
-_NEVER_TORCH = ("KeyboardInterrupt", "SystemExit", "GeneratorExit")
+_NEVER_TORCH = ("StopIteration", "StopAsyncIteration", "KeyboardInterrupt", "SystemExit", "GeneratorExit")
 
 
 @dataclass(frozen=True)
