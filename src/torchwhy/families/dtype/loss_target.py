@@ -47,6 +47,7 @@ _VALUES = (
     "hinge_embedding_loss",
     "cosine_embedding_loss",
 )
+_CASTS = ("double", "half", "bfloat16", "to", "type")
 _MODULES = {
     "CrossEntropyLoss": "cross_entropy",
     "NLLLoss": "nll_loss",
@@ -80,6 +81,8 @@ class LossTarget(Family):
         if target is None:
             return self._from_text(run, loss, match)
         scores = run.tensor("input")
+        if scores is not None and (turned := self._converted(run, scores, target, loss)) is not None:
+            return turned
         by_value = loss in _VALUES or target.is_floating and scores is not None and target.shape == scores.shape
         as_class = loss in _CLASSES and not (scores is not None and target.shape == scores.shape and target.rank > 1)
         wanted = "int64" if as_class else scores.dtype if scores is not None and scores.is_floating else "float32"
@@ -103,6 +106,27 @@ class LossTarget(Family):
             trail=run.trail(target, "dtype"),
             fixes=conversion_fixes(run, target, decision, cause, wanted),
             confidence=Confidence.CERTAIN if decision.op is not None else Confidence.LIKELY,
+        )
+
+    def _converted(self, run: Reading, scores: TensorFacts, target: TensorFacts, loss: str) -> Diagnosis | None:
+        """The input was converted on purpose, away from the float32 that target and weights have."""
+        decision = run.decided(scores, "dtype")
+        made = decision.op
+        if not scores.is_floating or target.dtype != "float32" or scores.dtype == "float32" or made is None or made.name not in _CASTS:
+            return None
+        cause, name = run.dtype_cause(decision), run.name("input")
+        notes = [
+            f"in {code(loss)} both sides must have one dtype: the target {code(run.name('target', 'targets'))} is {tensor_text(target)}",
+            f"{code(made.name)} at {place(made.span)} made the input {code(name)} {tensor_text(scores)}",
+        ]
+        return run.diagnosis(
+            self,
+            f"the input {code(name)} is {scores.dtype}, the target of {code(loss)} is {target.dtype}",
+            cause,
+            f"{scores.dtype} from here on",
+            notes=notes,
+            trail=run.trail(scores, "dtype"),
+            fixes=conversion_fixes(run, scores, decision, cause, target.dtype),
         )
 
     def _in_backward(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
