@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..model import Argument, Failure, Frame, Items, Operand, Value, tensors_in
-from .source import Expression, Sources
+from ..model import Argument, Failure, Frame, Items, Operand, Span, Value, tensors_in
+from .source import FUNCTIONS, Expression, Sources
 
 _IMPLEMENTATION = "_call_impl"
 
@@ -106,3 +106,19 @@ def outermost(sources: Sources, failure: Failure) -> tuple[Passed, ...]:
     plain = [e for e in sources.arguments(caller.span) if e.keyword is None]
     values = args.items if isinstance(args, Items) else ()
     return tuple(Passed(value, plain[n] if n < len(plain) else None) for n, value in enumerate(values))
+
+
+def helper_call(sources: Sources, failure: Failure, where: tuple[Span, ...]) -> Span | None:
+    """The call of a plain function that made and returned one thing: for its other callers it is right, so what it was asked for decides."""
+    inner, outer = where[0] if where else None, where[1] if len(where) > 1 else None
+    function = sources.function_at(inner.file, inner.line) if inner is not None else None
+    source = sources.file(inner.file) if inner is not None else None
+    if inner is None or outer is None or function is None or source is None or not isinstance(function, FUNCTIONS):
+        return None
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    is_running = any((f.span.file, f.span.function) == (inner.file, inner.function) for f in failure.user_frames)
+    returned = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and source.function(n) is function]
+    returns = bool(returned) and not any(value is None or isinstance(value, (ast.Tuple, ast.Dict)) for value in returned)
+    if source.class_of(function) is not None or not given or not returns or is_running or sources.file(outer.file) is None:
+        return None
+    return outer

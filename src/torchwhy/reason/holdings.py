@@ -131,17 +131,6 @@ def _is_named(target: ast.expr, name: str) -> bool:
     return isinstance(target, ast.Attribute) and target.attr == name
 
 
-def calls_of(sources: Sources, name: str) -> list[Span]:
-    """The places of all calls in the program of a function with this last name."""
-    found = []
-    for source in sources.files():
-        for node in source.nodes:
-            if isinstance(node, ast.Call):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-                found += [source.span(node)] if called == name else []
-    return found
-
-
 def method_of(cls: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The method of this name that the class itself defines."""
     return next((n for n in cls.body if isinstance(n, FUNCTIONS) and n.name == name), None)

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..model import Failure, OpRecord, Span
+from ..model import OpRecord, Span
 from .history import number
 from .places import Place
 from .scopes import dotted
-from .source import COMPREHENSIONS, FUNCTIONS, SourceFile, Sources
+from .source import COMPREHENSIONS, SourceFile, Sources
 from .walk import Walk
 from .wording import code, place
 
@@ -38,7 +38,7 @@ def items_of(sources: Sources, op: OpRecord | None, dim: int) -> Listed | None:
         tests = [code(at.source.segment(test)) for generator in at.node.generators for test in generator.ifs]
         return Listed(at.source.span(at.node), f"the list leaves out items without {' and '.join(tests)}") if tests else None
     name = dotted(node)
-    return _grown(sources, source, node, name, at) if name is not None else None
+    return _grown(sources, source, name) if name is not None else None
 
 
 def _list_dimension(op: OpRecord) -> int:
@@ -48,7 +48,7 @@ def _list_dimension(op: OpRecord) -> int:
     return 0 if first else 1
 
 
-def _grown(sources: Sources, source: SourceFile, node: ast.AST, name: str, made: Place | None) -> Listed | None:
+def _grown(sources: Sources, source: SourceFile, name: str) -> Listed | None:
     """The one `append` to a list that nothing empties: made once, before the loop or in a constructor."""
     attribute = name.rpartition(".")[2]
     every = list(sources.files()) if "." in name else [source]
@@ -64,8 +64,8 @@ def _grown(sources: Sources, source: SourceFile, node: ast.AST, name: str, made:
         return Listed(where.span(call), f"the list grows at {place(where.span(call))}")
     return Listed(
         where.span(call),
-        f"{code(name)} grows at {place(where.span(call))} and is made only once, at {place(bound[0])}: it is never reset, "
-        "so the items of earlier rounds are kept",
+        f"{code(name)} grows at {place(where.span(call))} and is made only once, at {place(bound[0])}: no line "
+        "empties it under that name, it is never reset and keeps the items of earlier rounds",
     )
 
 
@@ -81,21 +81,8 @@ def _bindings(files: list[SourceFile], name: str) -> Iterator[Span]:
     last = name.rpartition(".")[2]
     for source in files:
         for node in source.nodes:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            given = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            targets = [t for target in given for t in (target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target])]
+            targets = [t.value if isinstance(t, ast.Subscript) and isinstance(t.slice, ast.Slice) else t for t in targets]  # x[:] = []
             if any(isinstance(t, ast.Attribute) and t.attr == last or dotted(t) == name for t in targets):
                 yield source.span(node)
-
-
-def helper_call(sources: Sources, failure: Failure, where: tuple[Span, ...]) -> Span | None:
-    """The call of a plain function that made and returned something: for its other callers it is right, so what it was asked for decides."""
-    inner, outer = where[0] if where else None, where[1] if len(where) > 1 else None
-    function = sources.function_at(inner.file, inner.line) if inner is not None else None
-    source = sources.file(inner.file) if inner is not None else None
-    if inner is None or outer is None or function is None or source is None or not isinstance(function, FUNCTIONS):
-        return None
-    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    is_running = any((f.span.file, f.span.function) == (inner.file, inner.function) for f in failure.user_frames)
-    returns = any(isinstance(n, ast.Return) and n.value is not None and source.function(n) is function for n in ast.walk(function))
-    if source.class_of(function) is not None or not given or not returns or is_running or sources.file(outer.file) is None:
-        return None
-    return outer

@@ -9,7 +9,7 @@ from ..model import Items, LoaderFacts, Plain, Span, Value
 from .origins import origins
 from .reading import Cause, Reading
 from .source import Expression, SourceFile
-from .structure import last_name, methods
+from .structure import calls_of, last_name, methods
 
 
 def passed_to(run: Reading, frame_end: str, function: str) -> dict[str, Value]:
@@ -93,13 +93,8 @@ def _deciding(cause: Cause) -> Cause:
     return Cause(chain[-1].span, chain) if chain else cause
 
 
-def calls_of(run: Reading, name: str) -> tuple[Span, ...]:
-    """Every call of a name in the program."""
-    return tuple(s.span(n) for s in run.sources.files() for n in s.nodes if isinstance(n, ast.Call) and last_name(n) == name)
-
-
 def only_call(run: Reading, name: str) -> Span | None:
-    found = calls_of(run, name)
+    found = calls_of(run.sources, name)
     return found[0] if len(found) == 1 else None
 
 

@@ -64,7 +64,9 @@ def parted(run: Reading, tensor: TensorFacts, earlier: TensorFacts) -> Cause | N
         cause = run.expression_origins(bound) if bound is not None else None
         built = {loader.built[0] for loader in run.evidence.loaders if loader.built}
         by_loader = cause is not None and any((cause.span.file, cause.span.line) == (span.file, span.line) for span in built)
-        return run.sample() or cause if by_loader else _yielded(run, cause) or cause if cause is not None else None
+        if cause is None:
+            return None
+        return (run.sample() if by_loader else _yielded(run, cause)) or cause
     if then is not None and now.index == then.index:
         return Cause(now.span)  # one op dealt them out unequal
     if then is not None and then.span == now.span and (replaced := _other_weights(run, now, then)) is not None:

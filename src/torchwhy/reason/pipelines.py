@@ -6,11 +6,10 @@ import ast
 from dataclasses import dataclass
 
 from ..model import Failure, Frame, Span
-from .loaders import calls_of
 from .reading import Reading
 from .samples import loader_of
 from .source import SourceFile
-from .structure import last_name
+from .structure import calls_of, last_name
 
 _GIVING = ("__getitem__", "__iter__", "__next__", "__getitems__")
 
@@ -67,7 +66,7 @@ def failing_step(run: Reading) -> Step | None:
 
 def step_named(run: Reading, name: str, frame: Frame) -> Step:
     """The last call of the class that stands in a list with others; else its only call."""
-    calls = calls_of(run, name)
+    calls = calls_of(run.sources, name)
     for call in reversed(calls):
         source, node = run.sources.file(call.file), run.sources.node_at(call)
         around = source.parents.get(node) if source is not None and node is not None else None

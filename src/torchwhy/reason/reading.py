@@ -23,10 +23,10 @@ from ..model import (
     TensorFacts,
     tensors_in,
 )
-from .calls import expression_of, forward_operands
+from .calls import expression_of, forward_operands, helper_call
 from .history import History, history_of
 from .layers import base_kind, constructor_order
-from .lists import helper_call, items_of
+from .lists import items_of
 from .operands import expressions
 from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path

@@ -8,13 +8,13 @@ import re
 from dataclasses import dataclass
 
 from ..model import Frame, Items, ModuleFacts, Plain, Span
-from .holdings import calls_of
+from .holdings import stored_anywhere
 from .layers import setting_of
 from .members import member
 from .origins import argument, fold, origins
 from .reading import Reading
 from .source import Expression, Sources
-from .structure import last_name
+from .structure import calls_of
 
 _SIGNATURE = ("state_dict", "strict", "assign")
 _SIZES = re.compile(
@@ -180,13 +180,7 @@ def saved_object(run: Reading, save: Span) -> Expression | None:
 
 
 def registered_late(sources: Sources, name: str) -> Span | None:
-    """The one place that gives a module a buffer or parameter of this name outside of a constructor."""
-    found = []
-    for source in sources.files():
-        for node in source.nodes:
-            call = isinstance(node, ast.Call) and last_name(node) in ("register_buffer", "register_parameter") and node.args
-            is_it = call and isinstance(node.args[0], ast.Constant) and node.args[0].value == name  # type: ignore[attr-defined]
-            function = source.function(node) if is_it else None
-            if function is not None and function.name != "__init__":
-                found.append(source.span(node))
-    return found[0] if len(found) == 1 else None
+    """The one place that gives a module a buffer or parameter of this name, where that lies outside of a constructor."""
+    stored = stored_anywhere(sources, name)
+    function = stored[0].source.function(stored[0].statement) if len(stored) == 1 else None
+    return stored[0].source.span(stored[0].statement) if function is not None and function.name != "__init__" else None

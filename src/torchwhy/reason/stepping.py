@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from ..model import Confidence, Fix, Plain, Span
 from . import edits
 from .group_edits import more_steps
-from .holdings import calls_of
 from .optimizers import built_with, group_sizes, the_optimizer, torch_frame
 from .origins import argument_origins
 from .reading import Cause, Reading, named
-from .structure import loop_around
+from .structure import calls_of, loop_around
 from .told import Told, text_at
 from .wording import code, first_fitting, listed, place, plural
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+from .sandbox import WRITES
 
 
 def divert(scratch: str) -> None:
@@ -137,7 +137,7 @@ class _Diversion:
         def diverted(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
             if kwargs.get("dir_fd") is not None:
                 return function(path, flags, *args, **kwargs)
-            return function(self.write(path, not flags & os.O_TRUNC) if flags & _WRITES else self.read(path), flags, *args, **kwargs)
+            return function(self.write(path, not flags & os.O_TRUNC) if flags & WRITES else self.read(path), flags, *args, **kwargs)
 
         return diverted
 

@@ -27,8 +27,9 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Failure, Fix, ModuleFacts, OpRecord, Plain, Span, TensorFacts
 from ...reason.edits import Edits, append_method, replace_text
-from ...reason.holdings import Stored, calls_of, stored_anywhere, stores_of
+from ...reason.holdings import Stored, stored_anywhere, stores_of
 from ...reason.reading import Reading, reading
+from ...reason.structure import calls_of
 from ...reason.wording import code, first_fitting, place, tensor_text
 
 _OLD_NORMS = ("weight_norm", "spectral_norm")

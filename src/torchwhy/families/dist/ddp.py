@@ -23,7 +23,7 @@ import re
 from ...family import Family, LogExample, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason import edits
-from ...reason.holdings import calls_of
+from ...reason.structure import calls_of
 from ...reason.layers_unused import unused_layers
 from ...reason.printed import find
 from ...reason.reading import Cause, Reading, reading

@@ -29,9 +29,9 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.blame import Side, blame, side
 from ...reason.convert import METHODS, conversion_fixes
-from ...reason.loaders import calls_of
 from ...reason.printed import written_call
 from ...reason.reading import Cause, Reading, named, reading
+from ...reason.structure import calls_of
 from ...reason.wording import code, dtype_name, place, tensor_text
 
 _LOSSES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
@@ -93,10 +93,12 @@ class Mismatch(Family):
         ]
         if layer is not None and layer.built:
             notes.append(f"{named(run, layer)}, built at {place(layer.built[0])}, has {right.tensor.dtype} parameters")
-        assigned = [c for c in calls_of(run, "load_state_dict") if "assign=True" in run.sources.segment(c)]
-        if layer is not None and right.tensor.dtype in ("float16", "bfloat16", "float64") and len(assigned) == 1:
+        assigned = [c for c in calls_of(run.sources, "load_state_dict") if "assign=True" in run.sources.segment(c)]
+        # no recorded op converted the weights, and layers are built in float32
+        loaded = layer is not None and right.decision.op is None and right.tensor.dtype in ("float16", "bfloat16") and len(assigned) == 1
+        if loaded:
             cause = Cause(assigned[0])
-            notes.append(f"`assign=True` at {place(assigned[0])} puts the checkpoint's tensors, {right.tensor.dtype}, in their place")
+            notes.append(f"`assign=True` at {place(assigned[0])} takes the checkpoint's tensors with their own dtype")
         made = wrong.decision.op
         if made is not None and made.name == "from_numpy":
             notes.append(f"`from_numpy` keeps NumPy's dtype, {wrong.tensor.dtype}")
@@ -110,7 +112,7 @@ class Mismatch(Family):
             trail=run.trail(wrong.tensor, "dtype"),
             notes=notes,
             fixes=self._to_the_layer(run, wrong, right) or conversion_fixes(run, wrong.tensor, wrong.decision, cause, right.tensor.dtype),
-            confidence=Confidence.CERTAIN if made is not None else Confidence.LIKELY,
+            confidence=Confidence.CERTAIN if made is not None and not loaded else Confidence.LIKELY,
         )
 
     def _to_the_layer(self, run: Reading, wrong: Side, right: Side) -> list[Fix]:

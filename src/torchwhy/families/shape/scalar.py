@@ -17,17 +17,15 @@ Not to be confused with: `autograd.nonscalar`, where `backward()` is called on a
 
 from __future__ import annotations
 
-import ast
 import math
 import re
-from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Span, TensorFacts
 from ...reason import edits
 from ...reason.misfits import otherwise
 from ...reason.reading import Reading, reading
-from ...reason.scopes import producer_of
+from ...reason.scopes import value_of
 from ...reason.wording import code, first_fitting, shape_text, tensor_text
 
 
@@ -52,20 +50,13 @@ class Scalar(Family):
         notes = [f"{code(name)} is {tensor_text(x)}"] if x is not None else []
         because = shape_text(x.shape) if x is not None else ""
         at, source = run.span_of("input", "self"), run.history.producer(x, run.before) if x is not None else None
-        computed = source.span if source is not None else self._assigned(run, name)
+        computed = source.span if source is not None else value_of(run.sources, name, run.raised.file, run.raised.line)
         if name.isidentifier() and computed is not None and computed.function == run.raised.function:
             at = computed  # computed under a name: there the reduction is missing
         cause = at if at is not None and at == computed else run.raised
         trail = run.trail_of([source]) if source is not None else ()
         fixes = self._reduced(run, x, at)
         return run.diagnosis(self, headline, cause, because, trail=trail, notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
-
-    def _assigned(self, run: Reading, name: str) -> Span | None:
-        """What the function's text assigned to the name last, where its making was not recorded."""
-        bound = producer_of(run.sources, name, run.raised.file, run.raised.line) if name.isidentifier() else None
-        statement = run.sources.statement_at(bound.file, bound.line) if bound is not None else None
-        given = statement.value if isinstance(statement, ast.Assign) else None
-        return replace(run.sources.span_of(run.raised.file, given), function=run.raised.function) if given is not None else None
 
     def _reduced(self, run: Reading, x: TensorFacts | None, at: Span | None) -> list[Fix]:
         """The mean of real values, the number of those that hold; the other of the two second."""
