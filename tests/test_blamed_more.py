@@ -211,6 +211,21 @@ nn.functional.binary_cross_entropy(Out()(x), y).backward()
         },
         "float64",
     ),
+    "an empty sentence": (
+        "shape.rnn",
+        {
+            "main.py": """\
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+
+lines = ["a b c", "", "d e"]
+words = [torch.ones(len(line.split()), 4) for line in lines]
+counts = torch.tensor([len(w) for w in words])  #~ cause
+pack_padded_sequence(pad_sequence(words), counts, enforce_sorted=False)
+"""
+        },
+        "has a 0",
+    ),
     "one function in a list for two groups": (
         "module.optimizer",
         {

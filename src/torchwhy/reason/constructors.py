@@ -6,13 +6,16 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from ..model import Frame, ModuleFacts, Span
+from ..model import Confidence, Fix, Frame, ModuleFacts, Span
 from .edits import Edits, delete_statement, insert_before, replace_text
 from .holdings import lineage, method_of
-from .members import constructor_of
+from .loaders import class_named
+from .members import constructor_of, header
 from .reading import Reading
 from .source import Function, SourceFile, Sources
 from .structure import misspelled
+from .told import Told
+from .wording import code, place
 
 State = Literal["missing", "late", "uncalled", "unbound", "fine"]
 
@@ -133,3 +136,31 @@ def only_local(run: Reading, module: ModuleFacts) -> list[tuple[str, Span]]:
 def _is_layer(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
     return name[:1].isupper()
+
+
+def generated(run: Reading) -> Told | None:
+    """A dataclass: its `__init__`, which nobody wrote, sets the fields at once."""
+    frame = next((f for f in reversed(run.failure.frames) if f.span.file == "<string>"), None)
+    kind = getattr(frame.local("self"), "kind", "") if frame is not None else ""
+    names = [kind] if kind else sorted({m.kind for m in run.evidence.modules})
+    classes = [found for name in names if (found := class_named(run, name)) is not None]
+    written = [(s, c, d) for s, c in classes for d in c.decorator_list if "dataclass" in s.segment(d)]
+    if len(written) != 1:
+        return None
+    source, cls, decorator = written[0]
+    after = method_of(cls, "__post_init__")
+    late = after is not None and "super().__init__()" in source.segment(after)
+    notes = [
+        f"`@dataclass` writes an `__init__` that assigns the fields of {code(cls.name)}; `nn.Module.__init__` has not run by then",
+        f"the `super().__init__()` in `__post_init__` ({place(header(source, after.lineno, '__post_init__'))}) comes after that"
+        if after is not None and late
+        else "",
+    ]
+    return Told(
+        f"the dataclass {code(cls.name)} sets its fields before `super().__init__()`",
+        source.span(decorator),
+        "writes the constructor",
+        notes=tuple(notes),
+        fixes=(Fix("write `__init__` by hand, with `super().__init__()` first, in the place of `@dataclass`"),),
+        confidence=Confidence.CERTAIN,
+    )

@@ -32,10 +32,9 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, ModuleFacts, Span
 from ...reason import edits
 from ...reason.assigned import refused
-from ...reason.constructors import calls_misnamed, failing_class, init_frame, misnamed, only_local, set_up, set_up_first
+from ...reason.constructors import calls_misnamed, failing_class, generated, init_frame, misnamed, only_local, set_up, set_up_first
 from ...reason.emptied import emptied
 from ...reason.holdings import class_of, lineage, method_of
-from ...reason.loaders import class_named
 from ...reason.members import constructor_of, header, shown
 from ...reason.reading import Reading, reading
 from ...reason.source import SourceFile
@@ -88,8 +87,8 @@ class Init(Family):
 
     # ── nn.Module is not set up ───────────────────────────────────────────────────────────────────────────────────────
     def _early(self, run: Reading, said: Said) -> Diagnosis | None:
-        if run.raised.file == "<string>" and (generated := self._generated(run)) is not None:
-            return generated
+        if run.raised.file == "<string>" and (by_dataclass := generated(run)) is not None:
+            return tell(run, self, by_dataclass)
         found = failing_class(run, said.get("cls", ""))
         setting = set_up(run, *found) if found is not None else None
         line = code(run.sources.line_text(run.raised.file, run.raised.line).strip())
@@ -122,33 +121,6 @@ class Init(Family):
             because,
             notes=notes,
             fixes=[Fix("call `super().__init__()` first in the constructor", set_up_first(run.sources, setting), "safe")],
-            confidence=Confidence.CERTAIN,
-        )
-
-    def _generated(self, run: Reading) -> Diagnosis | None:
-        """A dataclass: its `__init__`, which nobody wrote, sets the fields at once."""
-        frame = next((f for f in reversed(run.failure.frames) if f.span.file == "<string>"), None)
-        known = {m.kind for m in run.evidence.modules}
-        kind = getattr(frame.local("self"), "kind", "") if frame is not None else ""
-        found = class_named(run, kind) if kind else next((c for k in known if (c := class_named(run, k)) is not None), None)
-        if found is None or not found[1].decorator_list:
-            return None
-        source, cls = found
-        after = method_of(cls, "__post_init__")
-        late = after is not None and "super().__init__()" in source.segment(after)
-        notes = [
-            f"`@dataclass` writes an `__init__` that assigns the fields of {code(cls.name)}; `nn.Module.__init__` has not run by then",
-            f"the `super().__init__()` in `__post_init__` ({place(header(source, after.lineno, '__post_init__'))}) comes after that"
-            if after is not None and late
-            else "",
-        ]
-        return run.diagnosis(
-            self,
-            f"the dataclass {code(cls.name)} sets its fields before `super().__init__()`",
-            source.span(cls.decorator_list[0]),
-            "writes the constructor",
-            notes=notes,
-            fixes=[Fix("write `__init__` by hand, with `super().__init__()` first, in the place of `@dataclass`")],
             confidence=Confidence.CERTAIN,
         )
 

@@ -26,14 +26,12 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts, tensors_in
-from ...reason import edits
+from ...model import Confidence, Diagnosis, Evidence, Fix, ModuleFacts, TensorFacts
+from ...reason import edits, packed
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.layers import RNNS, base_kind
 from ...reason.misfits import Misfit, explain
 from ...reason.provenance import Size
-from ...reason.ranges import maker as values_maker
-from ...reason.ranges import maker_told, outlier, position_told
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.sequences import (
     asked_for,
@@ -50,7 +48,8 @@ from ...reason.sequences import (
     written_size,
 )
 from ...reason.texts import built_in_text, called_in_line, rebuilt
-from ...reason.wording import code, place, shape_text
+from ...reason.told import tell
+from ...reason.wording import code, shape_text
 
 
 class Rnn(Family):
@@ -77,9 +76,9 @@ class Rnn(Family):
         run = reading(evidence)
         told = match.groupdict()
         if told.get("least"):
-            return self._empty(run)
+            return tell(run, self, packed.empty(run))
         if told.get("lengths"):
-            return self._lengths(run, int(told["lengths"]), int(told["rows"]))
+            return tell(run, self, packed.lengths_of_other_axis(run, int(told["lengths"]), int(told["rows"])))
         layer = run.layer
         if layer is not None and not is_recurrent(layer):
             layer = None
@@ -306,44 +305,6 @@ class Rnn(Family):
         return run.diagnosis(self, headline, span or run.raised, f"is {'one tensor' if pair else 'a pair'}", notes=notes, fixes=fixes)
 
     # ── what is asked for ─────────────────────────────────────────────────────────────────────────────────────────────
-    # ── packed sequences ──────────────────────────────────────────────────────────────────────────────────────────────
-    def _lengths(self, run: Reading, lengths: int, rows: int) -> Diagnosis:
-        """`pack_padded_sequence` with as many lengths as samples, but the batch read along the other axis."""
-        x = next(
-            (t for f in reversed(run.failure.frames) for a in f.locals if a.name in ("input", "sequence") for t in tensors_in(a.value)),
-            None,
-        )
-        headline = f"`pack_padded_sequence` gets {lengths} lengths for a batch of {rows}"
-        notes = [tensor_account(run, x)] if x is not None else []
-        if x is None or not x.shape or x.rank < 2 or lengths not in x.shape[:2]:
-            return run.diagnosis(self, headline, run.raised, "the batch and the lengths differ", notes=notes)
-        first = x.shape[0] == lengths
-        notes.append(
-            f"without batch_first it reads [time, batch, …]: the batch is {rows}" if first else f"with batch_first the batch is {rows}"
-        )
-        edit = edits.set_keyword(run.sources, run.raised, "batch_first", str(first), ("input", "lengths", "batch_first", "enforce_sorted"))
-        return run.diagnosis(
-            self, headline, run.raised, f"batch_first is {not first}", notes=notes, fixes=[Fix(f"pass batch_first={first}", edit)]
-        )
-
-    def _empty(self, run: Reading) -> Diagnosis:
-        """`pack_padded_sequence` with a sample of length 0."""
-        written = next((e for n, e in enumerate(run.sources.arguments(run.raised)) if e.keyword == "lengths" or n == 1), None)
-        headline = "`lengths` has a 0: one sample of the batch is empty"
-        held = next((t for f in reversed(run.failure.frames) for a in f.locals if a.name == "lengths" for t in tensors_in(a.value)), None)
-        lengths = run.tensor("lengths") or held
-        if lengths is not None and (found := outlier(lengths, 1 << 62, 1)) is not None:
-            notes = [position_told(run, found, run.name("lengths")), maker_told(run, found, run.name("lengths"))]
-            made = values_maker(run, found)
-            cause = made[1] if made is not None else Cause(written.span if written is not None else run.raised)
-        elif lengths is not None and (op := run.history.producer(lengths)) is not None and op.span is not None:
-            notes, cause = [f"{code('lengths')} is made at {place(op.span)}: {code(run.sources.segment(op.span))}"], Cause(op.span)
-        else:
-            notes, cause = [], Cause(written.span if written is not None else run.raised)
-        notes.append("a packed sequence has at least one step of each sample: an empty one (no words, no frames) can't be packed")
-        fix = Fix("leave empty samples out of the batch, or give them one step of padding and length 1")
-        return run.diagnosis(self, headline, cause, "a length of 0", notes=notes, fixes=[fix])
-
     examples = (
         Example(
             {
