@@ -42,6 +42,14 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     )
 
 
+def with_notes(report: Report, notes: Sequence[str]) -> Report:
+    """The report with more to say in its first diagnosis."""
+    if not report.diagnoses or not notes:
+        return report
+    first, *rest = report.diagnoses
+    return replace(report, diagnoses=(replace(first, notes=(*first.notes, *notes)), *rest))
+
+
 def diagnose(evidence: Evidence, families: Sequence[Family]) -> Answer:
     """Every family's answer, best first: of the deepest exception of the chain first, then by rank, confidence and code.
 
@@ -113,12 +121,14 @@ def is_torchs(evidence: Evidence) -> bool:
 
 def _refused_at_once(evidence: Evidence) -> bool:
     """Whether the program's line called into torch, and the call was refused before any code of torch's ran that a traceback would show."""
-    innermost = evidence.failure.frames[-1] if evidence.failure is not None and evidence.failure.frames else None
+    failure = evidence.failure.began if evidence.failure is not None else None
+    innermost = failure.frames[-1] if failure is not None and failure.frames else None
     return evidence.call is not None and innermost is not None and innermost.origin == "user"
 
 
 def is_torchs_doing(failure: Failure | None) -> bool:
     """Whether torch raised it: an error type of its own, code of its own, or a call into it made by the innermost frame."""
+    failure = failure.began if failure is not None else None
     if failure is None or failure.error_type in _NEVER_TORCH:
         return False
     if failure.error_type == "ProcessRaisedException" and failure.caused_by is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from .catalogue import load
-from .diagnose import chain, judge
+from .diagnose import chain, judge, with_notes
 from .evidence.log import BinaryText, read_log
 from .model import Diagnosis, Evidence, Failure, Report
 from .program import BadInput
@@ -47,7 +47,8 @@ def explain(stream: BinaryIO) -> Report:
     rest = [d for report in others for d in report.diagnoses[:1] if d.headline not in {known.headline for known in first.diagnoses}]
     foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else (untold(evidence),) if not first.diagnoses else ()
     notes = (*log.remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
-    return replace(first, diagnoses=(*_with_notes(first.diagnoses, notes), *rest), remarks=(*foreign, *notes) if foreign else ())
+    first = with_notes(first, notes)
+    return replace(first, diagnoses=(*first.diagnoses, *rest), remarks=(*foreign, *notes) if foreign else ())
 
 
 def _judged(evidence: Evidence) -> Report:
@@ -76,9 +77,3 @@ def _with_text(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
 def _same_printer(failure: Failure, report: Report) -> bool:
     other = report.evidence.failure
     return other is not None and other.rank == failure.rank
-
-
-def _with_notes(diagnoses: tuple[Diagnosis, ...], notes: tuple[str, ...]) -> tuple[Diagnosis, ...]:
-    if not diagnoses or not notes:
-        return diagnoses
-    return (replace(diagnoses[0], notes=(*diagnoses[0].notes, *notes)), *diagnoses[1:])

@@ -76,7 +76,7 @@ class Loaded:
             _set_first_path(os.path.dirname(os.path.realpath(program.target)))
             main.__file__ = path
             main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
-            if "__cached__" in old.__dict__:
+            if "__cached__" in globals():  # a module from a file has one in this Python
                 main.__dict__["__cached__"] = None
             exec(_compile(self.source, path), main.__dict__)
         elif program.is_module:

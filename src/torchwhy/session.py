@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .arrival import Arrival
+from .processes.watch import Watch
 from .program import Program
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Options:
     quiet: bool = False
     record: Literal["adaptive", "full", "off"] = "adaptive"
     verify: bool = True
+    told_in: str | None = None
+    """Where the failure is told to the process that started this one, instead of being judged here."""
 
 
 class Session:
@@ -53,9 +56,12 @@ class Session:
         self.refused: Refused | None = None
         self.exit_code: int = 0
         self.problems: list[str] = []
-        self.started = self.ended = self.arrived = self.gathering_s = 0.0
+        self.started = self.ended = self.arrived = self.gathering_s = self.failed_at = 0.0
         self.finished = self.interrupted = False
+        self.notes: tuple[str, ...] = ()
+        self.in_program = False
         self.arrival = Arrival("torch", self._torch_is_here)
+        self.watch = Watch({"record": options.record}, self._forked, options.told_in or "")
         self.start: Start | None = None
         self.pristine: Pristine | None = None
 
@@ -67,6 +73,7 @@ class Session:
         self._really_exit = really_exit
         if self.options.record != "off":
             self._note_start()
+            self.watch.begin()
             self.arrival.await_it()
         self.started = time.perf_counter()
         try:
@@ -111,11 +118,9 @@ class Session:
             from .trace import describe
 
             self.evidence = describe(error)
-            if self.recorder is not None and isinstance(error, Exception):
-                from .evidence.children import with_children
-                from .evidence.gather import gather
+            from .processes.tell import gathered
 
-                self.evidence = with_children(gather(error, self.recorder, self.refused))
+            self.evidence = gathered(error, self.recorder, self.refused)
         self.gathering_s = time.perf_counter() - began
 
     def finish(self) -> None:
@@ -128,6 +133,11 @@ class Session:
         with self._guard("the recorder could not be stopped"):
             if self.recorder is not None:
                 self.recorder.stop()
+            self.watch.end()
+        if self.options.told_in is not None:
+            self._tell_parent(self.options.told_in)
+        else:
+            self._hear_processes()
         if self.evidence is not None or self.options.report is not None or self.command == "fix":
             self.report = self._judged()
             self._tell(self.report)
@@ -137,6 +147,34 @@ class Session:
                 self.pristine.close()
         if self.interrupted and self.loaded.source is not None:
             _keep_interrupted()
+
+    def _tell_parent(self, path: str) -> None:
+        with self._guard("the failure could not be told"):
+            if self.evidence is not None and self.error is not None:
+                from .processes import folder, tell
+
+                evidence = tell.in_full(self.evidence, self.error, self.refused)
+                folder.write(path, folder.Told(self.failed_at, f"process {self.process}", "program", evidence))
+        self.evidence = None
+
+    def _hear_processes(self) -> None:
+        """What the processes that the program started have told, where this is why it failed."""
+        if not self.watch.started_any:
+            return
+        with self._guard("the program's other processes could not be heard"):
+            from .diagnose import is_torchs
+            from .processes.folder import read, remove
+            from .processes.order import order
+
+            told, faults = read(self.watch.path)
+            remove(self.watch.path)
+            self.problems += faults
+            if not self.exit_code:  # what a program that ends well has started by `subprocess`, it has dealt with
+                told = [one for one in told if one.kind == "process"]
+            known = order(self.evidence, self.failed_at, told, self.evidence is not None and is_torchs(self.evidence))
+            if known is not None:
+                self.evidence, self.notes, self.refused = known.evidence, known.notes, None
+                self.in_program = known.kind == "program"
 
     def _tell(self, report: Report) -> None:
         with self._guard("the diagnosis could not be shown"):
@@ -157,9 +195,11 @@ class Session:
         report = Report(self.command, "failed" if self.exit_code else "passed", self.exit_code, self._known())
         with self._guard("the failure could not be diagnosed"):
             if self.evidence is not None:
-                from .diagnose import judge
+                from .diagnose import judge, with_notes
 
-                report = self._with_needs(judge(report))
+                report = self._with_needs(with_notes(judge(report), self.notes))
+        if report.outcome == "not-torch" and not self.exit_code:  # what another process raised is the program's own matter then
+            report = Report(self.command, "passed", 0, report.evidence)
         timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
         return self._with_problems(self._proven(replace(report, timing=timing)))
 
@@ -183,7 +223,9 @@ class Session:
         with self._guard("the fixes could not be run"):
             from .repair.proof import prove, unproven
 
-            if self.pristine is None:
+            if self.in_program:
+                report = unproven(report, "it failed in a program that this one starts, and a trial run may start none")
+            elif self.pristine is None:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:
                 try:
@@ -213,21 +255,9 @@ class Session:
         """The program with other texts, in a child; `show` is given the evidence of its failure."""
         main = os.path.abspath(self.loaded.program.target)
         program = replace(self.loaded, source=self.loaded.source and texts.get(main, self.loaded.source))
-        if show is None:
-            return program.execute()
-        from .evidence.gather import gather
-        from .evidence.refused import refused_call
-        from .incident import to_plain
-        from .record.recorder import Recorder
+        from .processes.again import run_again
 
-        recorder = Recorder(self.options.record)
-        recorder.start()  # in a trial torch is there before the program begins
-        try:
-            program.execute()
-        except Exception as error:
-            recorder.failing(error)
-            show(to_plain(gather(error, recorder, refused_call(error, recorder))))
-            raise
+        run_again(program, self.options.record if show is not None else "off", show)
 
     def _diagnosed(self, evidence: Mapping[str, Any]) -> Report:
         """What is said of a failure that came in a trial."""
@@ -269,8 +299,16 @@ class Session:
 
                     self.refused = refused_call(error, self.recorder)
 
+    def _forked(self, path: str) -> None:
+        """In a forked process of the program's own."""
+        from .processes.tell import tell_what_is_printed
+
+        if self.recorder is not None:
+            self.recorder.go_on()
+        tell_what_is_printed(path, lambda: self.recorder)
+
     def _ended(self, exit_code: int) -> None:
-        self.ended = time.perf_counter()
+        self.ended, self.failed_at = time.perf_counter(), time.time()
         self.exit_code = exit_code
 
     def _exit(self, status: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import sys
 import sysconfig
 from collections.abc import Iterator
 from types import TracebackType
@@ -36,12 +35,9 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    trace = _without_arrival(trace)
-    if "torchwhy.record.traceback" not in sys.modules:
-        return trace
     from .record.traceback import strip_traceback
 
-    return strip_traceback(trace)
+    return strip_traceback(_without_arrival(trace))
 
 
 def _without_arrival(trace: TracebackType | None) -> TracebackType | None:

@@ -9,6 +9,7 @@ import pytest
 import torch  # noqa: F401
 from trying import Trials, execute
 
+from torchwhy.replay import confine
 from torchwhy.replay.landlock import fences
 from torchwhy.replay.pristine import Start, keep_pristine
 
@@ -19,6 +20,19 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
         pytest.skip("this platform has no fences")
     pristine = keep_pristine(execute, Start.now())
     assert pristine is not None
+    yield Trials(pristine)
+    pristine.close()
+
+
+@pytest.fixture(scope="session")
+def closed_trials() -> Iterator[Trials]:
+    """Where a process can't have a network of its own."""
+    if not fences():
+        pytest.skip("this platform has no fences")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confine, "private_network", lambda: False)
+        pristine = keep_pristine(execute, Start.now())
+        assert pristine is not None
     yield Trials(pristine)
     pristine.close()
 

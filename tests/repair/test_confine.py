@@ -11,6 +11,7 @@ import pytest
 from trying import Trials
 
 from torchwhy.replay.landlock import fences
+from torchwhy.replay.network import private_network
 
 pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
 
@@ -63,14 +64,69 @@ def test_no_program_starts(trials: Trials, outside: Path, harm: str) -> None:
     assert not made.exists()
 
 
+_BY_C = """\
+import ctypes, struct
+libc = ctypes.CDLL(None)
+where = struct.pack("=H", 2) + struct.pack(">H4s8x", {port}, bytes([127, 0, 0, 1]))
+for kind in (1, 2):
+    handle = libc.socket(2, kind, 0)
+    libc.connect(handle, where, 16)
+    libc.send(handle, b"x", 1, 0x4000)
+"""
+
+
 @pytest.mark.parametrize("harm", _CONNECTS)
-def test_no_connection_opens(trials: Trials, harm: str) -> None:
+def test_no_connection_opens(closed_trials: Trials, harm: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
-        outcome = trials.run(_CONNECTS[harm].format(port=server.getsockname()[1]))
+        outcome = closed_trials.run(_CONNECTS[harm].format(port=server.getsockname()[1]))
         assert outcome.end == "raised"
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+@pytest.mark.parametrize("harm", [*_CONNECTS.values(), _BY_C])
+def test_nobody_outside_is_reached(trials: Trials, harm: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as letters:
+        letters.bind(server.getsockname())
+        for waiting in (server, letters):
+            waiting.settimeout(0.1)
+        text = harm.format(port=server.getsockname()[1])
+        if harm is _BY_C:  # it does reach somebody where nothing is in its way
+            exec(compile(text, "harm", "exec"), {})
+            assert server.accept() and letters.recv(1) == b"x"
+        assert trials.run(text).end in ("raised", "ended")
+        with pytest.raises(TimeoutError):
+            server.accept()
+        with pytest.raises(TimeoutError):
+            letters.recv(1)
+
+
+def test_only_the_trial_itself_is_called(trials: Trials) -> None:
+    outcome = trials.run("import socket; socket.create_connection(('192.0.2.1', 80), 2)")
+    assert outcome.end == "raised" and outcome.denied == ("opens a connection",)
+
+
+def test_what_a_trial_starts_can_meet(trials: Trials) -> None:
+    if os.waitstatus_to_exitcode(os.waitpid(_in_own_network(), 0)[1]):
+        pytest.skip("no process may have a network of its own here")
+    meet = """\
+import os, socket
+server = socket.create_server(("localhost", 0))
+if os.fork() == 0:
+    socket.create_connection(server.getsockname()).sendall(b"here")
+    os._exit(0)
+raise ValueError(server.accept()[0].recv(4).decode())
+"""
+    outcome = trials.run(meet)
+    assert (outcome.error_type, outcome.message) == ("ValueError", "here")
+
+
+def _in_own_network() -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if private_network() else 1)
+    return child
 
 
 def test_what_was_tried_is_told(trials: Trials, outside: Path) -> None:

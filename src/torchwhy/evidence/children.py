@@ -6,33 +6,45 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 from ..model import Evidence, Failure, Frame, Span
 from ..record.spans import origin, relative
 from .gather import read_sources
 from .log.failures import read_text
+from .worker_text import caught
 
-_CHILD = re.compile(r"-- Process (?P<rank>\d+) terminated with the following error:\s*\n|\btraceback : (?=Traceback)")
+_CHILD = re.compile(
+    r"-- Process (?P<rank>\d+) terminated with the following error:\s*\n"  # torch.multiprocessing.spawn
+    r"|\btraceback : (?=Traceback)"  # torchrun
+    r'|^(?:""")?\s*(?=Traceback \(most recent call last\):\n  File )',  # a pool's worker; a program's own text
+    re.MULTILINE,
+)
 _RANK = re.compile(r"\brank\s*: (\d+)")
 
 
 def with_children(evidence: Evidence) -> Evidence:
-    """The evidence with what a child process raised as the reason of the parent's exception."""
-    failure = evidence.failure
-    found = _CHILD.search(failure.message) if failure is not None and failure.caused_by is None else None
-    if failure is None or found is None:
+    """The evidence with what a child process raised as the reason of the parent's exception, or of the one that this was raised from."""
+    chain = list(_chain(evidence.failure))
+    told = chain[-1] if chain and caught(chain[-1].message) is None else None
+    found = _CHILD.search(told.message) if told is not None else None
+    if told is None or found is None:
         return evidence
-    listed = _RANK.findall(failure.message[: found.start()])
+    listed = _RANK.findall(told.message[: found.start()])
     number = found["rank"] or (listed[-1] if listed else None)
-    inner = read_text(failure.message[found.end() :])
+    inner = read_text(told.message[found.end() :].rstrip().removesuffix('"""'))
     if inner is None:
         return evidence
     child = _here(inner, int(number) if number else None)
     files = [frame.span.file for one in _chain(child) for frame in one.frames]
     known = dict(evidence.sources)
     sources = {**known, **dict(read_sources(f for f in files if f not in known and origin(os.path.abspath(f)) == "user"))}
+    asking = takewhile(lambda frame: frame.origin == "user", chain[0].frames) if '"""' in told.message else ()
     child = _placed(child, sources)
-    return replace(evidence, failure=replace(failure, caused_by=child), sources=tuple(sources.items()))
+    failure = replace(child, process="another process", frames=(*asking, *child.frames))
+    for outer in reversed(chain):
+        failure = replace(outer, caused_by=failure)
+    return replace(evidence, failure=failure, sources=tuple(sources.items()))
 
 
 def _chain(failure: Failure | None) -> Iterator[Failure]:

@@ -100,6 +100,8 @@ class Failure:
     """The loader that was asked for a batch, or built, when it was raised."""
     rank: int | None = None
     """The process of a distributed job in which it was raised, where that is known."""
+    process: str = ""
+    """The name of another process in which it was raised, one that the program started."""
     log_line: int | None = None
     """The line of the log on which its text begins."""
 
@@ -115,6 +117,14 @@ class Failure:
             if spans:
                 return spans[-1]
         return None
+
+    @property
+    def began(self) -> "Failure":
+        """What another process raised, if the failure came out of one; else the failure itself."""
+        one: Failure | None = self
+        while one is not None and not one.process:
+            one = one.caused_by
+        return one or self
 
     def operand(self, parameter: str) -> Operand | None:
         return next((o for o in self.operands if o.parameter == parameter), None)

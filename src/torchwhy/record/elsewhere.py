@@ -46,7 +46,7 @@ def install_threads(recorder: Recorder, patches: Patches) -> None:
 
 
 def disarm_in_children(recorder: Recorder) -> None:
-    """A forked child (a DataLoader worker) runs as if nothing had been recorded."""
+    """A forked child (a DataLoader worker) runs as if nothing had been recorded, unless the recorder goes on there."""
     _armed[:] = [ref for ref in _armed if ref() is not None] + [weakref.ref(recorder)]
     if not _registered and hasattr(os, "register_at_fork"):
         _registered.append(True)
@@ -56,9 +56,9 @@ def disarm_in_children(recorder: Recorder) -> None:
 def _disarm() -> None:
     for ref in _armed:
         recorder = ref()
-        if recorder is not None:
+        if recorder is not None and recorder.process != os.getpid():
             recorder.stop()
-    _armed.clear()
+    _armed[:] = [ref for ref in _armed if (recorder := ref()) is not None and recorder.process == os.getpid()]
 
 
 def install_compilers(recorder: Recorder, patches: Patches) -> None:

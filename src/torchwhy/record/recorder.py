@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import threading
 import time
 import traceback
@@ -54,6 +55,7 @@ class Recorder:
         self._seconds = 0.0
         self._away = 0
         self._thread = 0
+        self.process = 0
 
     # ── coming and going ──────────────────────────────────────────────────────────────────────────────────────────────
     def start(self) -> None:
@@ -62,6 +64,7 @@ class Recorder:
             return
         began = time.perf_counter()
         self._thread = threading.get_ident()
+        self.process = os.getpid()
         self.on = True
         try:
             install_births(self)
@@ -79,6 +82,14 @@ class Recorder:
         except Exception as fault:
             self.fault("at the start", fault)
         self._seconds += time.perf_counter() - began
+
+    def go_on(self) -> None:
+        """In a forked process of the program's own: records in full again, as at the start, with what was seen before the fork."""
+        self.process = os.getpid()
+        self._first = True
+        self._returns.clear()
+        if self.on:
+            self._set_full(True)
 
     def stop(self) -> None:
         """Undoes every hook and patch."""

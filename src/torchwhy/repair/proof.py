@@ -53,7 +53,7 @@ def prove(report: Report, run: Run, diagnose: Diagnose, again: Again, took: floa
     `diagnose` tells what a failure is that comes in the place of the first. The program `took` so many seconds to fail: where that is more
     than a trial has, `again` runs only the failing step, from its live state.
     """
-    failure = report.evidence.failure
+    failure = report.evidence.failure.began if report.evidence.failure is not None else None
     wanted = {
         (d, f): made
         for d, diagnosis in enumerate(report.diagnoses)

@@ -11,12 +11,14 @@ import glob
 import mmap
 import os
 import resource
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from .landlock import die_with_parent, fence_in
+from .network import private_network
 from .sandbox import CHANGES, CONNECTS, STARTS, WRITES
 
 _FORKS = 64
@@ -33,17 +35,19 @@ def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], Non
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
     limit_memory(memory)
     os.register_at_fork(after_in_child=die_with_parent)
+    network = private_network()  # before any thread starts, and while /proc may be written to
     devices = [os.devnull, *glob.glob("/dev/nvidia*")]
-    fence_in([scratch, *([_SHARED] if os.path.isdir(_SHARED) else [])], [d for d in devices if not os.path.isdir(d)])
-    sys.addaudithook(_Guard(scratch, tell).hear)
+    fence_in([scratch, *([_SHARED] if os.path.isdir(_SHARED) else [])], [d for d in devices if not os.path.isdir(d)], network)
+    sys.addaudithook(_Guard(scratch, tell, network).hear)
 
 
 class _Guard:
     """Hears of what Python code is about to do."""
 
-    def __init__(self, scratch: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, scratch: str, tell: Callable[[str], None], network: bool) -> None:
         self.scratch = os.path.realpath(scratch)
         self.tell = tell
+        self.network = network
         self.forks = mmap.mmap(-1, 4)  # shared with all that fork from here
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -87,13 +91,19 @@ class _Guard:
         return real == self.scratch or real.startswith(self.scratch + os.sep)
 
     def _is_local(self, address: Any) -> bool:
-        """Whether it is a socket between the trial's own processes, as the workers of a loader use them."""
+        """Whether it is a socket between the trial's own processes, as the workers of a loader use them, or in its own network."""
+        if isinstance(address, tuple):
+            return self.network and _is_loopback(str(address[0]))
         text = os.fsdecode(address) if isinstance(address, (str, bytes)) else ""
         return text.startswith("\0listener-") or (bool(text) and not text.startswith("\0") and self._is_inside(text))
 
     def _refuse(self, event: str, what: str) -> None:
         self.tell(what)
         raise PermissionError(f"{event}: not allowed in a trial run")
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host in ("", "0.0.0.0", "::", "::1", "localhost", socket.gethostname())
 
 
 def _changed(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, Any]]:

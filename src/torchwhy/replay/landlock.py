@@ -25,6 +25,8 @@ _OUTSIDE = 1 << 0 | 1 << 1
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 """The audit number of the architecture, and its number of the system call `socket`."""
 _IO_URING_SETUP = 425
+_FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (to list the devices)."""
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 13
 
 
@@ -43,10 +45,10 @@ def abi() -> int:
         return 0
 
 
-def fence_in(writable: Sequence[str], devices: Sequence[str]) -> None:
+def fence_in(writable: Sequence[str], devices: Sequence[str], network: bool = False) -> None:
     """From here on files change only below `writable`, `devices` may be written to, no program starts, no socket but a local one opens.
 
-    Raises OSError.
+    `network`: the process has a network of its own, so sockets of the Internet's kinds may open. Raises OSError.
     """
     version = abi()
     writing = _WRITE | _REMOVE_AND_MAKE | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
@@ -58,7 +60,7 @@ def fence_in(writable: Sequence[str], devices: Sequence[str]) -> None:
     _control(_NO_NEW_PRIVS, 1)
     _checked(_libc().syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)))
     os.close(ruleset)
-    _refuse_sockets()
+    _refuse_sockets(_FAMILIES if network else _FAMILIES[:1])
 
 
 def die_with_parent() -> None:
@@ -83,19 +85,20 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(handle)
 
 
-def _refuse_sockets() -> None:
-    """A filter of system calls: `socket` for any family but AF_UNIX is refused, and io_uring, which could open one unseen."""
+def _refuse_sockets(families: Sequence[int]) -> None:
+    """A filter of system calls: `socket` for any other family is refused, and io_uring, which could open one unseen."""
     audit_number, socket_number = _ARCHITECTURES[platform.machine()]
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    more = len(families)
     program = [
         (load, 0, 0, 4),  # the architecture
-        (equal, 0, 6, audit_number),
+        (equal, 0, 5 + more, audit_number),
         (load, 0, 0, 0),  # the system call
-        (at_least, 4, 0, 0x40000000),
-        (equal, 3, 0, _IO_URING_SETUP),
-        (equal, 0, 3, socket_number),
+        (at_least, 3 + more, 0, 0x40000000),
+        (equal, 2 + more, 0, _IO_URING_SETUP),
+        (equal, 0, 2 + more, socket_number),
         (load, 0, 0, 16),  # its first argument
-        (equal, 1, 0, 1),
+        *((equal, more - number, 0, family) for number, family in enumerate(families)),
         (answer, 0, 0, _REFUSE),
         (answer, 0, 0, _ALLOW),
     ]

@@ -25,7 +25,7 @@ from .diversion import divert
 from .pristine import Execute
 from .spawning import fork_what_is_spawned
 from .standin import stand_in
-from .trial import Trial
+from .trial import Elsewhere, Trial
 
 Tell = Callable[..., None]
 _FULL_STEPS = 24
@@ -49,6 +49,8 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
     try:
         execute(texts, (lambda evidence: tell(evidence=evidence)) if trial.record else None)
         watch.end("ended")
+    except Elsewhere as error:
+        watch.end("raised", **error.said)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         watch.end("ended", exit_code=code)
@@ -92,7 +94,7 @@ def _overlay(texts: Mapping[str, str], data: Mapping[str, bytes]) -> None:
 
 
 class _Watch:
-    """Counts optimizer steps, and notes what should not change from one run to another."""
+    """Counts optimizer steps, and notes what should not change from one run to another; of this process only, its children race."""
 
     def __init__(self, trial: Trial, tell: Tell) -> None:
         self.past, self.grace, self.tell = trial.past, trial.grace, tell
@@ -114,21 +116,28 @@ class _Watch:
         torch.autograd.backward = watched
 
     def end(self, how: str, **more: Any) -> None:
-        if os.getpid() == self.process:
+        if not self._is_elsewhere():
             self.tell(end=how, steps=self.steps, losses=self.losses, **more)
 
+    def _is_elsewhere(self) -> bool:
+        return os.getpid() != self.process
+
     def _note(self, roots: Any) -> None:
+        if self._is_elsewhere():
+            return
         root = roots if isinstance(roots, torch.Tensor) else next(iter(roots), None)
         if self.steps < _FULL_STEPS and root is not None and root.numel() == 1 and root.device.type != "meta" and len(self.losses) < 8:
             self.losses.append(root.detach().double().item())
 
     def _before(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        if self.steps < _FULL_STEPS:
+        if self.steps < _FULL_STEPS and not self._is_elsewhere():
             with torch.no_grad():
                 count, norm = _gradients(optimizer)
             self.tell(step=self.steps, losses=self.losses, gradients=count, norm=norm)
 
     def _after(self, *_: Any) -> None:
+        if self._is_elsewhere():
+            return
         self.steps += 1
         self.losses = []
         now = time.monotonic()

@@ -59,6 +59,14 @@ class Outcome:
     evidence: dict[str, Any] | None = field(default=None, compare=False)
 
 
+class Elsewhere(Exception):
+    """The program failed in a process that it started: there such an exception came out, at such a place."""
+
+    def __init__(self, error_type: str, message: str, file: str = "", line: int = 0, function: str = "") -> None:
+        super().__init__(message)
+        self.said = {"error_type": error_type, "message": message, "file": file, "line": line, "function": function}
+
+
 def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
     """The outcome with one more thing that the trial told. It is the program's process that tells: what has the wrong form is left out."""
     try:

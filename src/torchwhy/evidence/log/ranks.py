@@ -157,8 +157,9 @@ def _told(found: Found, shared: dict[object, tuple[int, ...]]) -> str:
     failure = found.failure
     ranks = shared.get(_key(failure)) or ((failure.rank,) if failure.rank is not None else ())
     who = f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, sorted(ranks)[:16]))}: " if ranks else ""
-    first = failure.message.strip().split("\n")[0][:160]
-    return f"{who}{failure.error_type}{': ' + first if first else ''} (line {failure.log_line})"
+    first = next((line.strip()[:160] for line in failure.message.split("\n") if re.search(r"\w", line)), "")
+    where = f" (line {failure.log_line})" if failure.log_line is not None else ""
+    return f"{who}{failure.error_type}{': ' + first if first else ''}{where}"
 
 
 def _remarks(first: Found, ranks: tuple[int, ...], told: Sequence[str]) -> tuple[str, ...]:

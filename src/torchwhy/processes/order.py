@@ -1,0 +1,86 @@
+"""Which of several processes failed first, and what of it is only a consequence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..evidence.log.failures import Found
+from ..evidence.log.ranks import judge_order
+from ..model import Evidence, Failure
+from ..reason.source import Sources
+from .folder import Kind, Told
+
+_WAITERS = (
+    "multiprocessing",
+    "concurrent",
+    "subprocess",
+    "queue",
+    "threading",
+    "torch/multiprocessing",
+    "torch/distributed/elastic",
+    "torch/distributed/launcher",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The evidence of what failed first, with the chain that led from there to this process's own exception; and what to say of it."""
+
+    evidence: Evidence
+    kind: Kind
+    notes: tuple[str, ...] = ()
+
+
+def order(own: Evidence | None, at: float, told: Sequence[Told], is_torchs: bool) -> Order | None:
+    """What to diagnose when other processes failed; None where it is this process's own failure, or none.
+
+    `own`: this process's failure, if one came out, at a time; `is_torchs`: whether torch raised it.
+    """
+    mine = own.failure if own is not None else None
+    about = _is_about_processes(own)
+    is_torchs = is_torchs and not about
+    if not told or (mine is not None and not is_torchs and not about):
+        return None
+    found = [Found(_named(one), number, number) for number, one in enumerate(told)]
+    if mine is not None and is_torchs:
+        found.append(Found(mine, sum(one.at <= at for one in told), len(told)))
+    verdict = judge_order(found, ())
+    first = verdict.roots[0].failure
+    chosen = next((one for one in told if _named(one) == first), None)
+    if chosen is None:
+        return None
+    failure = replace(_plain(mine), caused_by=first) if mine is not None and not is_torchs else first
+    others = tuple(f.failure for f in verdict.roots[1:])
+    evidence = replace(chosen.evidence, failure=failure, others=others, consequences=verdict.consequences)
+    where = f"rank {first.rank}" if first.rank is not None else chosen.name
+    notes = (f"raised in {where}, a process that the program started",) if not verdict.remarks else ()
+    return Order(evidence, chosen.kind, (*notes, *verdict.remarks, *(f"because of it: {line}" for line in verdict.consequences[:4])))
+
+
+def _named(told: Told) -> Failure:
+    failure = told.evidence.failure
+    assert failure is not None
+    return replace(failure, process=told.name)
+
+
+def _plain(failure: Failure) -> Failure:
+    """Without this process's tensors and modules, whose numbers mean others in the other process."""
+    return replace(
+        failure, frames=tuple(replace(f, locals=(), module=None) for f in failure.frames), op=None, operands=(), module=None, loader=None
+    )
+
+
+def _is_about_processes(own: Evidence | None) -> bool:
+    """Whether the exception tells of another process: raised by what waits for one, or by the program's own `raise`."""
+    failure = own.failure if own is not None else None
+    if own is None or failure is None:
+        return False
+    if failure.error_type == "SystemExit" or not failure.frames:
+        return True
+    last = failure.frames[-1]
+    if last.origin != "user":
+        return any(f"/{part}/" in f"/{last.span.file.replace(chr(92), '/').removesuffix('.py')}/" for part in _WAITERS)
+    statement = Sources(own).statement_at(last.span.file, last.span.line)
+    return isinstance(statement, (ast.Raise, ast.Assert)) or last.code.startswith(("raise ", "assert ", "sys.exit(", "exit("))

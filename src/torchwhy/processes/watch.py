@@ -1,0 +1,154 @@
+"""Lets the processes that this one starts tell what they raise. Nothing of it is seen by a program that starts none.
+
+Forked ones (`multiprocessing`) go on with this process's recorder; spawned ones and programs get one of their own.
+Workers of a DataLoader are left alone: what they raise is fetched again in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from types import FrameType, ModuleType
+from typing import Any
+
+from ..arrival import Arrival
+from ..record.patches import Patches
+from ..record.traceback import install_views
+from . import commands, folder
+
+_SPAWNED = """\
+import sys
+found = sys.path[:]
+try:
+    sys.path.append({root!r})
+    from torchwhy.child import watch
+    watch({given!r})
+finally:
+    sys.path[:] = found
+"""
+_NOT_THE_PROGRAMS = ("torch.", "multiprocessing.", "concurrent.futures.")
+_ITS_STARTERS = ("torch.multiprocessing.spawn", "torch.distributed.elastic.multiprocessing")
+_watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+_at_fork: list[bool] = []
+
+
+class _Given:
+    """Unpickled in a new process, before anything of the program's is: it watches that process. What goes wrong there stays there."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return exec, (self.text, {})
+
+
+class Watch:
+    """Of one process, and of those that it starts. `path`: the folder where failures are told."""
+
+    def __init__(self, given: Mapping[str, object], forked: Callable[[str], None], path: str = "") -> None:
+        self.given = dict(given)
+        self.forked = forked
+        self.process = os.getpid()
+        self._path = path
+        self._arrivals: list[Arrival] = []
+        self._patches = Patches()
+
+    @property
+    def path(self) -> str:
+        self._path = self._path or folder.new_path()
+        return self._path
+
+    @property
+    def started_any(self) -> bool:
+        """Whether there may be something to read."""
+        return bool(self._path)
+
+    def begin(self) -> None:
+        for name, then in (("subprocess", self._watch_programs), ("multiprocessing.spawn", self._watch_spawned)):
+            arrival = Arrival(name, then)
+            arrival.await_it()
+            self._arrivals.append(arrival)
+        if hasattr(os, "register_at_fork"):
+            _watches.add(self)
+            if not _at_fork:
+                _at_fork.append(True)
+                os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+    def end(self) -> None:
+        """Everything as it was."""
+        _watches.discard(self)
+        for arrival in self._arrivals:
+            arrival.give_up()
+        self._patches.clear()
+
+    def is_on(self) -> bool:
+        """Not in a forked process, which has a copy of all this."""
+        return os.getpid() == self.process
+
+    # ── the ways to start one ─────────────────────────────────────────────────────────────────────────────────────────
+    def _watch_programs(self) -> None:
+        original = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def _execute_child(started: Any, args: Any, *rest: Any, **named: Any) -> Any:
+            changed = None
+            if self.is_on() and isinstance(args, (list, tuple)) and all(isinstance(word, str) for word in args):
+                given = signature.bind(started, args, *rest, **named).arguments
+                if not given.get("shell") and not given.get("executable"):
+                    where = given.get("cwd")
+                    changed = commands.watched(
+                        args, os.fsdecode(where) if where else None, given.get("env"), {**self.given, "path": self.path}
+                    )
+            return original(started, changed or args, *rest, **named)
+
+        self._patches.set(subprocess.Popen, "_execute_child", _execute_child)
+        install_views(self._patches)  # a program may print the traceback of a start that failed, with a frame of ours in it
+
+    def _watch_spawned(self) -> None:
+        spawn: ModuleType = sys.modules["multiprocessing.spawn"]
+        original: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
+
+        @functools.wraps(original)
+        def get_preparation_data(name: str) -> dict[str, Any]:
+            data = original(name)
+            started = sys._getframe(1).f_locals.get("process_obj")
+            if self.is_on() and started is not None and _is_the_programs(started):
+                text = _SPAWNED.format(root=commands.root(), given={**self.given, "path": self.path})
+                data = {"torchwhy": _Given(text), **data}
+            return data
+
+        self._patches.set(spawn, "get_preparation_data", get_preparation_data)
+
+
+def _before_fork() -> None:
+    for watch in _watches:
+        if watch.is_on():
+            watch.path  # noqa: B018  (both sides must have the same)
+
+
+def _after_fork() -> None:
+    followed = _is_followed(sys._getframe(1))
+    for watch in list(_watches):
+        if followed and watch.process == os.getppid():
+            watch.process = os.getpid()
+            watch.forked(watch.path)
+
+
+def _is_followed(frame: FrameType | None) -> bool:
+    """Whether the fork that happens in this frame starts a process of the program's own by `multiprocessing`."""
+    if frame is None or frame.f_code.co_name != "_launch" or not frame.f_code.co_filename.endswith("popen_fork.py"):
+        return False
+    return _is_the_programs(frame.f_locals.get("process_obj"))
+
+
+def _is_the_programs(process: Any) -> bool:
+    """Whether a process runs what the program wrote: no loader's worker, no pool's, no server of Python's own."""
+    target = getattr(process, "_target", None)
+    module = str(getattr(target, "__module__", "") or type(process).__module__)
+    return module.startswith(_ITS_STARTERS) or not f"{module}.".startswith(_NOT_THE_PROGRAMS)
