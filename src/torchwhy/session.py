@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ class Session:
         self.problems: list[str] = []
         self.started = self.ended = self.arrived = self.gathering_s = self.failed_at = 0.0
         self.finished = self.interrupted = False
+        self.ending: Evidence | None = None
         self.notes: tuple[str, ...] = ()
         self.in_program = False
         self.arrival = Arrival("torch", self._torch_is_here)
@@ -82,6 +84,11 @@ class Session:
             self._ended(_exit_code_of(end))
             if self.exit_code and self._is_ours() and isinstance(end.__context__, Exception):
                 self._gather(end.__context__)
+            elif self.exit_code and self.watch.started_any:
+                with self._guard("the end could not be described"):
+                    from .trace import describe
+
+                    self.ending = describe(end)
             raise
         except BaseException as error:
             self.interrupted = isinstance(error, KeyboardInterrupt)
@@ -164,7 +171,7 @@ class Session:
         with self._guard("the program's other processes could not be heard"):
             from .diagnose import is_torchs
             from .processes.folder import read, remove
-            from .processes.order import order
+            from .processes.order import killed, order
 
             told, faults = read(self.watch.path)
             remove(self.watch.path)
@@ -172,9 +179,20 @@ class Session:
             if not self.exit_code:  # what a program that ends well has started by `subprocess`, it has dealt with
                 told = [one for one in told if one.kind == "process"]
             known = order(self.evidence, self.failed_at, told, self.evidence is not None and is_torchs(self.evidence))
+            if known is None and not told:
+                known = killed(self._ending(), self.watch.ended_by_signal())
             if known is not None:
                 self.evidence, self.notes, self.refused = known.evidence, known.notes, None
                 self.in_program = known.kind == "program"
+
+    def _ending(self) -> Evidence | None:
+        """How this process ended, with the texts of its files."""
+        known = self.evidence or self.ending
+        if known is None or known.sources or "torch" not in sys.modules:
+            return known
+        from .evidence.gather import own_files, read_sources
+
+        return replace(known, sources=read_sources(own_files()))
 
     def _tell(self, report: Report) -> None:
         with self._guard("the diagnosis could not be shown"):
@@ -335,7 +353,13 @@ class Session:
         try:
             yield
         except Exception as error:
-            self.problems.append(f"{what}: {type(error).__name__}: {error}")
+            self.problems.append(f"{what}: {type(error).__name__}: {error}{_place(error)}")
+
+
+def _place(error: Exception) -> str:
+    """Where in our code, for who mends it."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return f" ({os.path.basename(last[0].filename)}, line {last[0].lineno})" if last else ""
 
 
 def environment() -> Environment:

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,9 @@ work(int(os.environ["RANK"]), sys.argv[1])
 """
 
 
-def run(folder: Path, files: dict[str, str], *arguments: str, program: tuple[str, ...] = ("main.py",)) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+def run(
+    folder: Path, files: dict[str, str], *arguments: str, program: tuple[str, ...] = ("main.py",)
+) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
@@ -104,7 +105,9 @@ def blamed(report: dict[str, Any]) -> tuple[str, str, int]:
     return first["family"], first["cause"]["file"], first["cause"]["line"]
 
 
-@pytest.mark.parametrize("then", ["sys.exit(max(process.exitcode for process in started))", "assert not any(p.exitcode for p in started)", "pass"])
+@pytest.mark.parametrize(
+    "then", ["sys.exit(max(process.exitcode for process in started))", "assert not any(p.exitcode for p in started)", "pass"]
+)
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_ranks_started_by_hand(tmp_path: Path, method: str, then: str) -> None:
     report, done = run(tmp_path, {"ranks.py": RANKS, "main.py": BY_HAND.format(method=method, then=then)}, "--no-verify")
@@ -217,6 +220,52 @@ if __name__ == "__main__":
     assert blamed(report) == ("shape.matmul", "main.py", 8)
 
 
+ENDED = """\
+import os, signal, sys
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def share(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{{folder}}/store", rank=rank, world_size=2, timeout=timedelta(seconds=20))
+    part = torch.ones(4 + {more})
+    try:
+        dist.all_reduce(part)
+    except RuntimeError:
+        sys.exit(0)
+    if rank == 1:
+        os.kill(os.getpid(), signal.{signal})
+
+
+if __name__ == "__main__":
+    context = mp.get_context({method!r})
+    started = [context.Process(target=share, args=(rank, os.environ["TMPDIR"])) for rank in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    sys.exit(any(process.exitcode for process in started))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_that_gloo_ended(tmp_path: Path, method: str) -> None:
+    report, _ = run(tmp_path, {"main.py": ENDED.format(more="rank", signal="SIGKILL", method=method)}, "--no-verify")
+    assert blamed(report) == ("dist.collective", "main.py", 10) and "SIGABRT" in report["diagnoses"][0]["rendered"]
+
+
+def test_a_process_that_the_system_ended(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {"main.py": ENDED.format(more="1", signal="SIGKILL", method="fork")}, "--no-verify")
+    assert blamed(report)[0] == "memory.cpu" and report["diagnoses"][0]["confidence"] == "possible"
+
+
+def test_a_process_that_was_asked_to_end(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {"main.py": ENDED.format(more="1", signal="SIGTERM", method="fork")}, "--no-verify")
+    assert report["diagnoses"] == []
+
+
 # ── what is to be left alone ──────────────────────────────────────────────────────────────────────────────────────────
 HANDLED = """\
 import multiprocessing
@@ -311,7 +360,9 @@ def test_it_is_as_without_us(tmp_path: Path, lines: str, first: str) -> None:
     (tmp_path / "main.py").write_text(first + SEEN.format(lines=lines))
     (tmp_path / "seen.py").write_text("import sys\n" + SEEN.format(lines="show(); sys.exit(3)").replace("show(); ", "show()\n    "))
     plain, ours = (
-        subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), timeout=120)
+        subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), timeout=120
+        )
         for command in ([sys.executable, "main.py"], [sys.executable, "-m", "torchwhy", "run", "main.py"])
     )
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)

@@ -47,6 +47,12 @@ def test_what_differs_by_chance_is_no_difference() -> None:
     assert pattern("no file /tmp/tmpab12cd_3/x at 0x7f00") == pattern("no file /tmp/tmpzz99qq11/x at 0x8f11")
 
 
+def test_a_lost_peer_is_one_failure() -> None:
+    closed = "[/src/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:33. This is typically"
+    reset = "[/src/gloo/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:652: Connection reset by peer. This is typically"
+    assert pattern(closed) == pattern(reset) != pattern("[/src/gloo/gloo/transport/tcp/pair.cc:446] op.preamble.length <= op.nbytes")
+
+
 def test_differences_are_told() -> None:
     one = Outcome(seen=(Step((0.5,), 4, 2.0), Step((0.4,), 4, 1.0)))
     assert difference(one, one, 2) == ""

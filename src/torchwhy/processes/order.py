@@ -33,6 +33,23 @@ class Order:
     notes: tuple[str, ...] = ()
 
 
+def killed(own: Evidence | None, ended: Sequence[tuple[str, str]]) -> Order | None:
+    """What to diagnose when a process was ended by a signal and none told of an exception; `ended`: names of processes and signals."""
+    failure = own.failure if own is not None else None
+    if not ended or own is None or failure is None or not _is_about_processes(own):
+        return None
+    name, signal = ended[0]
+    first = Failure(
+        "ProcessExitedException",
+        f"{name} terminated with signal {signal}",
+        "torch.multiprocessing.spawn",
+        process=name,
+        frames=failure.frames,
+    )
+    evidence = replace(own, failure=first if failure.error_type == "SystemExit" else replace(_plain(failure), caused_by=first))
+    return Order(evidence, "process", (f"{name}, a process that the program started, was ended by {signal}",))
+
+
 def order(own: Evidence | None, at: float, told: Sequence[Told], is_torchs: bool) -> Order | None:
     """What to diagnose when other processes failed; None where it is this process's own failure, or none.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import weakref
@@ -56,6 +57,7 @@ class Watch:
         self.process = os.getpid()
         self._path = path
         self._arrivals: list[Arrival] = []
+        self._started: list[weakref.ref[Any]] = []
         self._patches = Patches()
 
     @property
@@ -77,7 +79,7 @@ class Watch:
             _watches.add(self)
             if not _at_fork:
                 _at_fork.append(True)
-                os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+                os.register_at_fork(before=_before_fork, after_in_parent=_note_fork, after_in_child=_after_fork)
 
     def end(self) -> None:
         """Everything as it was."""
@@ -85,6 +87,16 @@ class Watch:
         for arrival in self._arrivals:
             arrival.give_up()
         self._patches.clear()
+
+    def ended_by_signal(self) -> list[tuple[str, str]]:
+        """The names of the processes that a signal ended, each with the signal's; those that were only asked to end (SIGTERM) are left out."""
+        running = [(one, getattr(one, "_popen", None)) for ref in self._started if (one := ref()) is not None]
+        codes = [(one.name, popen.returncode) for one, popen in running if popen is not None]
+        known = {-number: number.name for number in signal.Signals if number not in (signal.SIGTERM, signal.SIGINT)}
+        return [(name, known[code]) for name, code in codes if code in known]
+
+    def note_started(self, process: Any) -> None:
+        self._started.append(weakref.ref(process))
 
     def is_on(self) -> bool:
         """Not in a forked process, which has a copy of all this."""
@@ -121,6 +133,7 @@ class Watch:
             if self.is_on() and started is not None and _is_the_programs(started):
                 text = _SPAWNED.format(root=commands.root(), given={**self.given, "path": self.path})
                 data = {"torchwhy": _Given(text), **data}
+                self.note_started(started)
             return data
 
         self._patches.set(spawn, "get_preparation_data", get_preparation_data)
@@ -130,6 +143,14 @@ def _before_fork() -> None:
     for watch in _watches:
         if watch.is_on():
             watch.path  # noqa: B018  (both sides must have the same)
+
+
+def _note_fork() -> None:
+    frame = sys._getframe(1)
+    if _is_followed(frame):
+        for watch in _watches:
+            if watch.is_on():
+                watch.note_started(frame.f_locals["process_obj"])
 
 
 def _after_fork() -> None:

@@ -53,6 +53,7 @@ class Cpu(Family):
         Trigger(r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<bytes>\d+) bytes"),
         Trigger(r"(?P<killed>)", types=("SIGKILL",)),
         Trigger(r"(?P<killed>)", types=("MemoryError",)),
+        Trigger(r"(?P<killed>terminated with signal SIGKILL)", types=("ProcessExitedException",)),
         Trigger(r"Storage size calculation overflowed with sizes=\[(?P<sizes>[\d, ]+)\]"),
         Trigger(r"[Uu]nable to allocate (?P<amount>[\d.]+) (?P<unit>[KMGTPE]i?B) for an array with shape \((?P<sizes>[\d, ]+)\)"),
     )
@@ -65,7 +66,8 @@ class Cpu(Family):
         if groups.get("killed") is not None:
             headline, notes, remedy = killed(evidence)
             fix = Fix(remedy, (), "display-only")
-            return run.diagnosis(self, headline, run.failure.raised_at, "", notes=notes, fixes=[fix], confidence=Confidence.LIKELY)
+            sure = Confidence.LIKELY if evidence.from_text else Confidence.POSSIBLE  # the program may have sent the signal itself
+            return run.diagnosis(self, headline, run.failure.raised_at, "", notes=notes, fixes=[fix], confidence=sure)
         wanted = int(groups["bytes"]) if groups.get("bytes") else None
         amount = (
             bytes_text(wanted)
