@@ -18,7 +18,7 @@ _WATCHDOG = re.compile(
 _GPU = re.compile(r"CUDA error: .*|NCCL error.*|CUDA out of memory.*")
 _KILLED = re.compile(
     r"exitcode\s*:\s*(?P<code>-?\d+) |\(exitcode: (?P<code2>-?\d+)\)|Signal \d+ \((?P<name>SIG\w+)\) received"
-    r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)"
+    r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)|[\]:|>)] +(?:\d+ +)?(?P<shell2>Killed)(?= *$| {2,}\S)"
     r"|(?P<segv>Segmentation fault)(?: \(core dumped\))?|exit (?:code|status):? (?P<exit>137|139|134|135)\b|(?P<bus>Bus error)(?: \(core dumped\)|$)"
 )
 _TYPELESS = re.compile(
