@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def watch(given: Mapping[str, Any]) -> None:
     """In a process that `multiprocessing` spawned, before anything of the program's is there. A fault of ours is told, never raised."""
-    from .processes import folder
-
     try:
         _watch(given)
     except Exception as fault:
+        from .processes import folder
+
         folder.write_fault(given["path"], f"{type(fault).__name__}: {fault}")
 
 

@@ -22,7 +22,8 @@ from torch import nn
 from ..model import Items, Plain, Value
 from ..record.mode import Recording
 from ..record.names import plain_name
-from ..record.spans import is_own_code, origin, span_of
+from ..record.own import is_own_code
+from ..record.spans import origin, span_of
 from ..record.traceback import is_dispatch
 from .signature import Slot, bound
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 def run_again(program: Loaded, record: str, show: Callable[[dict[str, Any]], None] | None) -> None:
     """Run it; `show` is given the evidence of its failure. Raises what comes out of it, and `Elsewhere`."""
     recorder = _recorder(record)
-    path = folder.new_path()
 
     def forked(path: str) -> None:
         if recorder is not None:
             recorder.go_on()
         tell.tell_what_is_printed(path, lambda: recorder)
 
-    Watch({"record": record}, forked, path).begin()
+    watch = Watch({"record": record}, forked)
+    path = watch.path
+    watch.begin()
     try:
         program.execute()
     except BaseException as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,11 +27,6 @@ class Told:
     name: str
     kind: Kind
     evidence: Evidence
-
-
-def new_path() -> str:
-    """A name that nobody guesses; nothing is made."""
-    return os.path.join(tempfile.gettempdir(), f"torchwhy-{os.urandom(12).hex()}")
 
 
 def announce(path: str, at: float) -> None:

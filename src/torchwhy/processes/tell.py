@@ -1,4 +1,7 @@
-"""A process's own side: what it raises is gathered while it is alive, and told to the one that started it."""
+"""A process's own side: what it raises is gathered while it is alive, and told to the one that started it.
+
+Every process that is watched imports this, and few ever have something to tell: what telling needs is imported then.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from ..model import Evidence
-from . import folder
 
 if TYPE_CHECKING:
     from ..evidence.refused import Refused
+    from ..model import Evidence
     from ..record.recorder import Recorder
+    from .folder import Kind
 
 _PRINTERS = (
     ("print_exc", "multiprocessing/process.py", "_bootstrap"),
@@ -44,8 +45,10 @@ def _telling(
     return __torchwhy__
 
 
-def tell(path: str, error: BaseException, recorder: Recorder | None, at: float, kind: folder.Kind) -> None:
+def tell(path: str, error: BaseException, recorder: Recorder | None, at: float, kind: Kind) -> None:
     """Gather what is known of the failure, and tell it; a fault of ours is told instead."""
+    from . import folder
+
     try:
         folder.announce(path, at)
         refused = _note(error, recorder)
@@ -80,6 +83,8 @@ def gathered(error: BaseException, recorder: Recorder | None, refused: Refused |
 
 def in_full(evidence: Evidence, error: BaseException, refused: Refused | None) -> Evidence:
     """With the dear evidence that families ask for."""
+    from dataclasses import replace
+
     from ..diagnose import judge, needs
     from ..model import Report
 
@@ -93,6 +98,8 @@ def in_full(evidence: Evidence, error: BaseException, refused: Refused | None) -
 
 def ranked(evidence: Evidence) -> Evidence:
     """With this process's rank in a distributed job, where it has one."""
+    from dataclasses import replace
+
     failure, rank = evidence.failure, _rank()
     if failure is None or rank is None or failure.rank is not None:
         return evidence

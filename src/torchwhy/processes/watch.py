@@ -7,10 +7,7 @@ Workers of a DataLoader are left alone: what they raise is fetched again in this
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-import signal
-import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,8 +16,6 @@ from typing import Any
 
 from ..arrival import Arrival
 from ..record.patches import Patches
-from ..record.traceback import install_views
-from . import commands, folder
 
 _SPAWNED = """\
 import sys
@@ -62,7 +57,10 @@ class Watch:
 
     @property
     def path(self) -> str:
-        self._path = self._path or folder.new_path()
+        if not self._path:
+            import tempfile
+
+            self._path = os.path.join(tempfile.gettempdir(), f"torchwhy-{os.urandom(12).hex()}")  # a name that nobody guesses
         return self._path
 
     @property
@@ -90,6 +88,8 @@ class Watch:
 
     def ended_by_signal(self) -> list[tuple[str, str]]:
         """The names of the processes that a signal ended, each with the signal's; those that were only asked to end (SIGTERM) are left out."""
+        import signal
+
         running = [(one, getattr(one, "_popen", None)) for ref in self._started if (one := ref()) is not None]
         codes = [(one.name, popen.returncode) for one, popen in running if popen is not None]
         known = {-number: number.name for number in signal.Signals if number not in (signal.SIGTERM, signal.SIGINT)}
@@ -104,6 +104,11 @@ class Watch:
 
     # ── the ways to start one ─────────────────────────────────────────────────────────────────────────────────────────
     def _watch_programs(self) -> None:
+        import inspect
+        import subprocess
+
+        from ..record.traceback import install_views
+
         original = subprocess.Popen._execute_child  # type: ignore[attr-defined]
         signature = inspect.signature(original)
 
@@ -113,6 +118,8 @@ class Watch:
             if self.is_on() and isinstance(args, (list, tuple)) and all(isinstance(word, str) for word in args):
                 given = signature.bind(started, args, *rest, **named).arguments
                 if not given.get("shell") and not given.get("executable"):
+                    from . import commands
+
                     where = given.get("cwd")
                     changed = commands.watched(
                         args, os.fsdecode(where) if where else None, given.get("env"), {**self.given, "path": self.path}
@@ -131,6 +138,8 @@ class Watch:
             data = original(name)
             started = sys._getframe(1).f_locals.get("process_obj")
             if self.is_on() and started is not None and _is_the_programs(started):
+                from . import commands
+
                 text = _SPAWNED.format(root=commands.root(), given={**self.given, "path": self.path})
                 data = {"torchwhy": _Given(text), **data}
                 self.note_started(started)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
-from .spans import HIDDEN
+from .own import HIDDEN
 from .tape import Tape
 
 Call = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]

@@ -12,14 +12,11 @@ from types import CodeType, FrameType
 from typing import Literal
 
 from ..model import Span
+from .own import OWN
 
 Origin = Literal["user", "library", "torch", "own"]
 Place = tuple[CodeType, int]
 """A code object and the offset of the instruction that ran last in it."""
-
-OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-HIDDEN = "<importlib._bootstrap>"
-"""Ends the file name of hook code: `warnings.warn` steps over frames whose file name holds both words, so warnings keep their place."""
 
 _STANDARD = tuple(
     {os.path.normcase(os.path.abspath(sysconfig.get_path(name))) + os.sep for name in ("stdlib", "platstdlib")}
@@ -72,11 +69,6 @@ def relative(filename: str) -> str:
         return filename
     path, here = os.path.abspath(filename), os.getcwd()
     return os.path.relpath(path, here) if path.startswith(here.rstrip(os.sep) + os.sep) else path
-
-
-def is_own_code(code: CodeType) -> bool:
-    """Whether the frame of this code is torchwhy's, also where it bears the user's file name (see `mode.call_as`)."""
-    return code.co_name == "__torchwhy__" or code.co_filename.startswith(OWN)
 
 
 def _characters(filename: str, line: int, column: int) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar
 
+from .own import HIDDEN, is_own_code
 from .patches import Patches
-from .spans import HIDDEN, is_own_code
 
 T = TypeVar("T")
 
