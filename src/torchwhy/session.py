@@ -176,7 +176,7 @@ class Session:
             told, faults = read(self.watch.path)
             remove(self.watch.path)
             self.problems += faults
-            if not self.exit_code:  # what a program that ends well has started by `subprocess`, it has dealt with
+            if not self.exit_code:  # a program that ends well has dealt with what it started by `subprocess`
                 told = [one for one in told if one.kind == "process"]
             known = order(self.evidence, self.failed_at, told, self.evidence is not None and is_torchs(self.evidence))
             if known is None and not told:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from ..incident import Unreadable, from_plain, to_plain
 from ..model import Evidence
 
-Kind = Literal["process", "program"]
-"""process: started by `multiprocessing`, which prints what it raises; program: started by `subprocess`."""
+Kind = Literal["process", "program", "caught"]
+"""process: started by `multiprocessing`, which prints what it raises; program: started by `subprocess`; caught: it was sent on as a text."""
 _PATIENCE_S = 5.0
 _MOST = 64
 
@@ -43,7 +43,7 @@ def write(path: str, told: Told) -> None:
     plain = {"at": told.at, "name": told.name, "kind": told.kind, "folder": os.getcwd(), "evidence": to_plain(told.evidence)}
     with open(_file(path, "part"), "w", encoding="utf-8") as file:
         json.dump(plain, file)
-    os.replace(_file(path, "part"), _file(path, "json"))
+    os.replace(_file(path, "part"), _file(path, f"{told.kind}.json"))
     _forget(_file(path, "telling"))
 
 
@@ -80,10 +80,10 @@ def remove(path: str) -> None:
 
 
 def _told(data: dict[str, Any]) -> Told:
-    kind: Kind = "program" if data["kind"] == "program" else "process"
+    kinds: dict[str, Kind] = {"process": "process", "program": "program", "caught": "caught"}
     if data["folder"] != os.getcwd():
         _rebase(data["evidence"], data["folder"])
-    return Told(float(data["at"]), str(data["name"]), kind, from_plain(data["evidence"], Evidence, "evidence"))
+    return Told(float(data["at"]), str(data["name"]), kinds[data["kind"]], from_plain(data["evidence"], Evidence, "evidence"))
 
 
 def _rebase(plain: Any, folder: str) -> None:

@@ -56,6 +56,7 @@ def order(own: Evidence | None, at: float, told: Sequence[Told], is_torchs: bool
     `own`: this process's failure, if one came out, at a time; `is_torchs`: whether torch raised it.
     """
     mine = own.failure if own is not None else None
+    told = [one for one in told if one.kind != "caught" or _is_sent_on(one, mine)]
     about = _is_about_processes(own)
     is_torchs = is_torchs and not about
     if not told or (mine is not None and not is_torchs and not about):
@@ -74,6 +75,17 @@ def order(own: Evidence | None, at: float, told: Sequence[Told], is_torchs: bool
     where = f"rank {first.rank}" if first.rank is not None else chosen.name
     notes = (f"raised in {where}, a process that the program started",) if not verdict.remarks else ()
     return Order(evidence, chosen.kind, (*notes, *verdict.remarks, *(f"because of it: {line}" for line in verdict.consequences[:4])))
+
+
+def _is_sent_on(told: Told, outer: Failure | None) -> bool:
+    """Whether what a process caught is in the exception that came out of this one."""
+    inner = told.evidence.failure
+    said = inner.message.strip().split("\n")[0] if inner is not None else ""
+    while outer is not None:
+        if said and said in outer.message:
+            return True
+        outer = outer.caused_by
+    return False
 
 
 def _named(told: Told) -> Failure:

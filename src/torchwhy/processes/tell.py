@@ -18,43 +18,81 @@ if TYPE_CHECKING:
     from ..record.recorder import Recorder
     from .folder import Kind
 
-_PRINTERS = (
-    ("print_exc", "multiprocessing/process.py", "_bootstrap"),
-    ("format_exc", "torch/multiprocessing/spawn.py", "_wrap"),
-)
-"""Where a process that ends by an exception prints it, or writes it down for its parent: the function of `traceback`, and who calls it."""
+_NAMES = ("print_exc", "format_exc", "format_exception")
+_ENDS = (("multiprocessing/process.py", "_bootstrap"), ("torch/multiprocessing/spawn.py", "_wrap"))
+"""Where a process that ends by an exception prints it, or writes it down for its parent."""
 
 
 def tell_what_is_printed(path: str, recorder: Callable[[], Recorder | None]) -> None:
-    """For a process of `multiprocessing`, from here to its end."""
-    for name, file, function in _PRINTERS:
-        setattr(traceback, name, _telling(getattr(traceback, name), file, function, path, recorder))
+    """For a process of `multiprocessing`, from here to its end: what it ends by, and the first exception of torch's that it sends home as a text.
+
+    A pool's worker lives on after its exception, and so may a process that puts a traceback into a queue: whoever reads it judges that.
+    """
+    printing = _Printing(path, recorder)
+    for name in _NAMES:
+        setattr(traceback, name, printing.watched(getattr(traceback, name)))
+    futures: Any = sys.modules.get("concurrent.futures.process")
+    if hasattr(futures, "format_exception"):
+        futures.format_exception = traceback.format_exception
 
 
-def _telling(
-    original: Callable[..., Any], file: str, function: str, path: str, recorder: Callable[[], Recorder | None]
-) -> Callable[..., Any]:
-    def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
-        at, error, code = time.time(), sys.exc_info()[1], sys._getframe(1).f_code
-        printed = original(*args, **kwargs)
-        if isinstance(error, Exception) and code.co_name == function and code.co_filename.replace("\\", "/").endswith(file):
-            tell(path, error, recorder(), at, "process")
-        return printed
+class _Printing:
+    """The functions of `traceback` that turn an exception into text, and what was told of it."""
 
-    __torchwhy__.__name__, __torchwhy__.__doc__ = original.__name__, original.__doc__
-    return __torchwhy__
+    def __init__(self, path: str, recorder: Callable[[], Recorder | None]) -> None:
+        self.path, self.recorder = path, recorder
+        self.told: tuple[int, Evidence] | None = None
+
+    def watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
+            at, caller = time.time(), sys._getframe(1).f_code
+            printed = original(*args, **kwargs)
+            given = next((a for a in (*args, *kwargs.values()) if isinstance(a, BaseException)), None)
+            error = given if given is not None else sys.exc_info()[1]
+            if isinstance(error, Exception) and caller.co_filename != traceback.__file__:
+                self._printed(error, at, (caller.co_filename.replace("\\", "/"), caller.co_name))
+            return printed
+
+        __torchwhy__.__name__, __torchwhy__.__doc__ = original.__name__, original.__doc__
+        return __torchwhy__
+
+    def _printed(self, error: Exception, at: float, caller: tuple[str, str]) -> None:
+        ends = any(caller[0].endswith(file) and caller[1] == function for file, function in _ENDS)
+        if not ends and (self.told is not None or not _is_torchs(error, self.recorder())):
+            return
+        known = self.told[1] if self.told is not None and self.told[0] == id(error) else None
+        evidence = tell(self.path, error, self.recorder(), at, "process" if ends else "caught", known)
+        if evidence is not None:
+            self.told = id(error), evidence
 
 
-def tell(path: str, error: BaseException, recorder: Recorder | None, at: float, kind: Kind) -> None:
-    """Gather what is known of the failure, and tell it; a fault of ours is told instead."""
+def _is_torchs(error: Exception, recorder: Recorder | None) -> bool:
+    from ..record.spans import origin
+
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is not None and origin(last.tb_frame.f_code.co_filename) == "torch":
+        return True
+    return recorder is not None and recorder.failing(error) is not None
+
+
+def tell(
+    path: str, error: BaseException, recorder: Recorder | None, at: float, kind: Kind, known: Evidence | None = None
+) -> Evidence | None:
+    """Gather what is known of the failure, if it is not known already, and tell it; a fault of ours is told instead."""
     from . import folder
 
     try:
         folder.announce(path, at)
-        refused = _note(error, recorder)
-        folder.write(path, folder.Told(at, _name(), kind, in_full(gathered(error, recorder, refused), error, refused)))
+        if known is None:
+            refused = _note(error, recorder)
+            known = in_full(gathered(error, recorder, refused), error, refused)
+        folder.write(path, folder.Told(at, _name(), kind, known))
     except Exception as fault:
         folder.write_fault(path, f"{type(fault).__name__}: {fault}")
+        return None
+    return known
 
 
 def _note(error: BaseException, recorder: Recorder | None) -> Refused | None:

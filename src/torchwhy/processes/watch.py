@@ -28,7 +28,12 @@ finally:
     sys.path[:] = found
 """
 _NOT_THE_PROGRAMS = ("torch.", "multiprocessing.", "concurrent.futures.")
-_ITS_STARTERS = ("torch.multiprocessing.spawn", "torch.distributed.elastic.multiprocessing")
+_ITS_STARTERS = (
+    "torch.multiprocessing.spawn",
+    "torch.distributed.elastic.multiprocessing",
+    "multiprocessing.pool",
+    "concurrent.futures.process",
+)
 _watches: weakref.WeakSet[Watch] = weakref.WeakSet()
 _at_fork: list[bool] = []
 
@@ -178,7 +183,7 @@ def _is_followed(frame: FrameType | None) -> bool:
 
 
 def _is_the_programs(process: Any) -> bool:
-    """Whether a process runs what the program wrote: no loader's worker, no pool's, no server of Python's own."""
+    """Whether a process runs what the program wrote: no loader's worker, no server of Python's own."""
     target = getattr(process, "_target", None)
     module = str(getattr(target, "__module__", "") or type(process).__module__)
     return module.startswith(_ITS_STARTERS) or not f"{module}.".startswith(_NOT_THE_PROGRAMS)
