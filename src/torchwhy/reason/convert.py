@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 
 from ..model import Fix, Operand, Span, TensorFacts, tensors_in
 from . import edits
@@ -22,6 +23,8 @@ METHODS = {
     "bool": ".bool()",
 }
 
+_MOST_MAKERS = 400
+
 
 def operand_of(run: Reading, tensor: TensorFacts) -> Operand | None:
     """The operand of the failing call that is, or holds, the tensor."""
@@ -39,7 +42,7 @@ def conversion_fixes(run: Reading, tensor: TensorFacts, decision: Decision, caus
     if (
         op is not None
         and op.span is not None
-        and op.name in TAKES_OVER
+        and (op.name in TAKES_OVER or op in decision.trail)
         and not fixes
         and (made := edits.append_method(run.sources, op.span, method))
     ):
@@ -85,3 +88,24 @@ def _numpy_edit(run: Reading, cause: Cause, dtype: str) -> edits.Edits | None:
     group = "name" if found[0]["name"] else "text"
     start, end = cause.span.column + found[0].start(group), cause.span.column + found[0].end(group)
     return edits.replace_text(Span(cause.span.file, cause.span.line, start, cause.span.line, end), dtype)
+
+
+def of_its_own(run: Reading, decision: Decision, other: TensorFacts) -> Decision:
+    """The decision; where `other` comes from the tensor that it was made at too, the first step that only this tensor took."""
+    if decision.op is None or decision.op.index not in (shared := _makers(run, other)):
+        return decision
+    own = next((op for op in decision.trail if op.index not in shared and op.span is not None), None)
+    return replace(decision, op=own, before=None) if own is not None else decision
+
+
+def _makers(run: Reading, tensor: TensorFacts) -> set[int]:
+    """The ops that a tensor comes from, by index."""
+    found: set[int] = set()
+    waiting: list[tuple[TensorFacts, int | None]] = [(tensor, None)]
+    while waiting and len(found) < _MOST_MAKERS:
+        one, before = waiting.pop()
+        op = run.history.producer(one, before)
+        if op is not None and op.index not in found:
+            found.add(op.index)
+            waiting += [(t, op.index) for t in op.inputs]
+    return found

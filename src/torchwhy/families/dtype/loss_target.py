@@ -26,7 +26,7 @@ from dataclasses import replace
 
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Frame, Label, Operand, TensorFacts
-from ...reason.convert import conversion_fixes
+from ...reason.convert import conversion_fixes, of_its_own
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
@@ -90,6 +90,8 @@ class LossTarget(Family):
             return None
         name = run.name("target", "targets")
         decision = run.decided(target, "dtype")
+        if scores is not None:
+            decision = of_its_own(run, decision, scores)
         cause = run.dtype_cause(decision)
         why = "class indices must be int64 (Long)" if as_class else f"the target must be {wanted} like the input"
         notes = [f"in {code(loss)} {why}; {code(name)} is {tensor_text(target)}"]
@@ -101,7 +103,7 @@ class LossTarget(Family):
             self,
             f"the target {code(name)} is {target.dtype}, {code(loss)} wants {wanted}",
             cause,
-            f"{target.dtype} from here on",
+            f"a part of data that is {target.dtype}" if decision.op in decision.trail else f"{target.dtype} from here on",
             notes=notes,
             trail=run.trail(target, "dtype"),
             fixes=conversion_fixes(run, target, decision, cause, wanted),
