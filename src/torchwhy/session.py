@@ -243,6 +243,10 @@ class Session:
 
             if self.in_program:
                 report = unproven(report, "it failed in a program that this one starts, and a trial run may start none")
+            elif not self.arrived:
+                report = unproven(
+                    report, "torch was not loaded, or not watched, in the process that was started: there is nothing to run again from"
+                )
             elif self.pristine is None:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:

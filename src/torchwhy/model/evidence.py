@@ -195,6 +195,8 @@ class Evidence:
     """Of a text: the lines around the failure that are no part of its traceback."""
     others: tuple[Failure, ...] = ()
     """Of a text, or of several processes: failures that are neither this one nor its consequences."""
+    peers: tuple[Failure, ...] = ()
+    """Of several processes: what the others raised, consequences too."""
     consequences: tuple[str, ...] = ()
     """What failed because this one did, one line each."""
     problems: tuple[str, ...] = ()

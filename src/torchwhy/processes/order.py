@@ -71,7 +71,8 @@ def order(own: Evidence | None, at: float, told: Sequence[Told], is_torchs: bool
         return None
     failure = replace(_plain(mine), caused_by=first) if mine is not None and not is_torchs else first
     others = tuple(f.failure for f in verdict.roots[1:])
-    evidence = replace(chosen.evidence, failure=failure, others=others, consequences=verdict.consequences)
+    peers = tuple(_plain(_named(one)) for one in told if one is not chosen)
+    evidence = replace(chosen.evidence, failure=failure, others=others, peers=peers, consequences=verdict.consequences)
     where = f"rank {first.rank}" if first.rank is not None else chosen.name
     notes = (f"raised in {where}, a process that the program started",) if not verdict.remarks else ()
     return Order(evidence, chosen.kind, (*notes, *verdict.remarks, *(f"because of it: {line}" for line in verdict.consequences[:4])))

@@ -63,7 +63,7 @@ def _tensors(run: Reading, module: ModuleFacts, buffers: bool) -> dict[str, Tens
         for argument in (*at.parameters, *(at.buffers if buffers else ())):
             if isinstance(argument.value, TensorFacts):
                 found[path + argument.name] = argument.value
-        waiting += [(f"{path}{name}.", m) for name, child in at.children if (m := run.history.module(child)) is not None]
+        waiting[:0] = [(f"{path}{name}.", m) for name, child in at.children if (m := run.history.module(child)) is not None]
     return found
 
 

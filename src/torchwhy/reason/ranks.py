@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model import Span
@@ -12,6 +13,8 @@ from .reading import Reading
 from .source import FUNCTIONS, SourceFile, Sources
 
 _RANK = re.compile(r"rank|is_main|is_master|main_process|master_process|is_chief|get_rank", re.IGNORECASE)
+_COLLECTIVE = re.compile(r"(?:^|\.)(?:all_|reduce|broadcast|gather|scatter|send|recv|isend|irecv)")
+_SIZED_BY_VALUES = re.compile(r"\b(?:bincount|unique|unique_consecutive|nonzero|masked_select|argwhere|histc?)\(|\[\w+ *(?:[<>]|==|!=)")
 _LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
 
 
@@ -24,6 +27,56 @@ class Branch:
     line: Span
     leaves: bool = False
     """The branch leaves the function or loop before the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Two ranks that wait in different calls: where the other is, and what made one of them leave a loop that the other is in."""
+
+    rank: int | None
+    waits: Span
+    left: Span | None = None
+    test: str = ""
+
+
+def parted(run: Reading) -> Parted | None:
+    """Where another rank waits, if that is another call, and where their ways parted: from the two tracebacks and the source."""
+    mine = [f.span for f in run.failure.user_frames]
+    for peer in run.evidence.peers:
+        theirs = [f.span for f in peer.user_frames]
+        if not mine or not theirs or (mine[-1].file, mine[-1].line) == (theirs[-1].file, theirs[-1].line):
+            continue
+        found = Parted(peer.rank, theirs[-1])
+        for depth, (one, other) in enumerate(zip(mine, theirs)):
+            if (one.file, one.function) != (other.file, other.function):
+                return found
+            if one.line != other.line:
+                left = _left(run, mine[depth:], theirs[depth:]) or _left(run, theirs[depth:], mine[depth:])
+                return Parted(peer.rank, theirs[-1], *left) if left is not None else found
+        return found
+    return None
+
+
+def way_out(run: Reading) -> tuple[str, Span] | None:
+    """The one condition under which a loop around the failing calls is left: its text and place."""
+    left = _left(run, [f.span for f in run.failure.user_frames], ())
+    return (left[1], left[0]) if left is not None else None
+
+
+def _left(run: Reading, inside: Sequence[Span], outside: Sequence[Span]) -> tuple[Span, str] | None:
+    """The one condition under which a loop is left, of those that the calls of one rank are in and those of the other, from one function on, are not."""
+    for number, span in enumerate(inside):
+        source = run.sources.file(span.file)
+        statement = run.sources.statement_at(span.file, span.line)
+        for loop in source.ancestors(statement) if source is not None and statement is not None else ():
+            if source is None or not isinstance(loop, (ast.For, ast.While)):
+                continue
+            if number == 0 and outside and loop.lineno <= outside[0].line <= (loop.end_lineno or 0):
+                continue
+            leaves = [n for n in ast.walk(loop) if isinstance(n, ast.If) and isinstance(n.body[-1], (ast.Break, ast.Return))]
+            if len(leaves) == 1:
+                return source.span(leaves[0].test), source.segment(leaves[0].test)
+    return None
 
 
 def rank_branch(run: Reading) -> Branch | None:
@@ -51,6 +104,30 @@ def rank_value(run: Reading, at: Span | None = None) -> tuple[str, Span] | None:
     return found or ((source.segment(statement), source.span(statement)) if _sized_by_rank(statement) else None)
 
 
+def made_at(run: Reading, at: Span) -> tuple[str, Span] | None:
+    """The nearest assignment above a call, in its function, to the first thing that the call is given: its text and place."""
+    source = run.sources.file(at.file)
+    statement = run.sources.statement_at(at.file, at.line) if source is not None else None
+    if source is None or statement is None:
+        return None
+    calls = (n for n in ast.walk(statement) if isinstance(n, ast.Call) and n.args and _COLLECTIVE.search(ast.unparse(n.func)))
+    given = [a.id for call in calls for a in call.args[:1] if isinstance(a, ast.Name)]
+    function: ast.AST = source.function(statement) or source.tree or statement
+    made = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and node.lineno < statement.lineno
+        if any(isinstance(t, ast.Name) and t.id in given for t in (node.targets if isinstance(node, ast.Assign) else [node.target]))
+    ]
+    last = max(made, key=lambda node: node.lineno, default=None)
+    return (source.segment(last), source.span(last)) if last is not None else None
+
+
+def size_of_data(text: str) -> bool:
+    """Whether what the text makes has a size that its values decide."""
+    return bool(_SIZED_BY_VALUES.search(text))
+
+
 def rank_loop(run: Reading) -> tuple[str, Span] | None:
     """What a loop around one of the failing calls runs over, where the rank decides how much that is: its text and place."""
     for span in run.calls:
@@ -64,6 +141,19 @@ def rank_loop(run: Reading) -> tuple[str, Span] | None:
                 if (found := _made_from_rank(source, outer, used)) is not None:
                     return found
     return None
+
+
+def set_up_condition(sources: Sources) -> tuple[str, Span] | None:
+    """The condition under which the program's only `init_process_group` is called, unless that asks whether it was already."""
+    found = []
+    for source in sources.files():
+        for node in source.nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("init_process_group"):
+                tests = [o.test for o in source.ancestors(node) if isinstance(o, ast.If) and "__name__" not in ast.unparse(o.test)]
+                found.append((source, tests[0] if tests else None))
+    if len(found) != 1 or (test := found[0][1]) is None or "is_initialized" in ast.unparse(test):
+        return None
+    return found[0][0].segment(test), found[0][0].span(test)
 
 
 def collective_calls(sources: Sources) -> list[Span]:

@@ -21,15 +21,21 @@ from __future__ import annotations
 import re
 
 from ...family import Example, Family, LogExample, NearMiss, Trigger
-from ...model import Confidence, Diagnosis, Evidence, Fix, Label
+from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span
 from ...reason.printed import find, written_call
-from ...reason.ranks import behind_branch, collective_calls, rank_branch, rank_loop, rank_value
+from ...reason.ranks import behind_branch, collective_calls, made_at, parted, rank_branch, rank_loop, rank_value, size_of_data, way_out
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, first_fitting, place
 
 _WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
 _BETWEEN_TWO = re.compile(r"\bi?(?:send|recv)\(")
 _ALL = "a collective is one call of all ranks together: every rank must reach it, in the same order and with the same sizes"
+
+
+def _made(text: str, at: Span) -> str:
+    """What is said of the statement that made the tensor."""
+    because = ": its size depends on the values, which may differ between ranks" if size_of_data(text) else ""
+    return f"{code(text)} at {place(at)} makes what the collective is given{because}"
 
 
 class Collective(Family):
@@ -116,12 +122,26 @@ class Collective(Family):
             said = groups.get("why") or groups.get("bytes") or " ".join((groups.get("mismatch") or "").split())
             headline = f"{call}: the ranks' tensors or calls do not match"
             notes.append(f"torch says: {code(said)}")
+            if not groups.get("mismatch") and (made := made_at(run, run.raised)) is not None:
+                cause, because = made[1], "makes what does not fit"
+                notes.append(_made(*made))
             fixes.append(
                 Fix("give the collective tensors of the same shape and dtype on every rank, in the same order of calls", (), "display-only")
             )
+        elif (apart := parted(run)) is not None:
+            other = f"rank {apart.rank}" if apart.rank is not None else "another process"
+            theirs = code(f"{written_call(run.sources.segment(apart.waits))[0]}()")
+            headline = f"{who or 'a rank'} waits in {call}, {other} in {theirs}"
+            notes.append(f"{other} waits at {place(apart.waits)}, this rank at {place(run.raised)}: they came to different calls")
+            if apart.left is not None:
+                cause, because = apart.left, "one rank leaves the loop here, another stays"
+                notes.append(f"each rank decides by itself whether {code(apart.test)}; one breaks out of the loop, another goes on in it")
+            fixes.append(Fix("let all ranks decide alike: share the condition (`all_reduce` or `broadcast` it) before it is asked", (), "display-only"))
         else:
             headline = f"{who or 'a rank'} waited in {call} for another rank that did not come"
             notes.append("the other rank crashed, ended, hung, or took another path; its own log, earlier in time, holds the reason")
+            if (out := way_out(run)) is not None:
+                notes.append(f"the loop around the call is left at {place(out[1])} where {code(out[0])}: a rank for which that is so earlier makes fewer calls")
             fixes.append(
                 Fix(
                     "read the first error of the other ranks; see that all ranks make the same number of steps (drop_last, Join)",
@@ -131,7 +151,7 @@ class Collective(Family):
             )
         return run.diagnosis(
             self, first_fitting(headline, headline.replace("is reached only by ranks where", "runs only where"), f"{call} was not called by every rank"), cause, because,
-            notes=notes, fixes=fixes, confidence=Confidence.LIKELY if branch or value or groups.get("why") or ms else Confidence.POSSIBLE,
+            notes=notes, fixes=fixes, confidence=Confidence.LIKELY if branch or value or groups.get("why") or ms or cause != run.raised else Confidence.POSSIBLE,
         )  # fmt: skip
 
     def _call(self, run: Reading, groups: dict[str, str | None]) -> str:
@@ -176,12 +196,15 @@ class Collective(Family):
             return None
         call, value = values[0] if len(values) == 1 else (calls[0], None)
         name = code(written_call(run.sources.segment(call))[0] + "()")
+        made = value or made_at(run, call)
         notes = [_ALL, f"a process ended with {signal}, as gloo ends one whose tensor has another size or dtype than its peer's"]
         if value is not None:
             notes.append(f"{code(value[0])} at {place(value[1])} depends on the rank, so the sizes or contents that meet are not the same")
+        elif made is not None:
+            notes.append(_made(*made))
         return run.diagnosis(
-            self, first_fitting(f"{name} gets a tensor that differs between ranks"), value[1] if value is not None else call,
-            "made from the rank" if value is not None else "the collective",
+            self, first_fitting(f"{name} gets a tensor that differs between ranks"), made[1] if made is not None else call,
+            "made from the rank" if value is not None else "makes what does not fit" if made is not None else "the collective",
             trail=(Label(call, "the collective"),), notes=notes,
             fixes=[Fix("make the tensor the same size and dtype on every rank, or pad it to the largest", (), "display-only")],
             confidence=Confidence.LIKELY if value is not None else Confidence.POSSIBLE,

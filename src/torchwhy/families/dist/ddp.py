@@ -25,6 +25,7 @@ from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason import edits
 from ...reason.structure import calls_of
 from ...reason.layers_unused import unused_layers
+from ...reason.members import parameters_of
 from ...reason.printed import find
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, first_fitting, listed, place
@@ -82,6 +83,7 @@ class Ddp(Family):
         message = run.failure.message
         indices = find(r"did not receive grad for rank \d+: ([\d ]+)", message, 1).split()
         names = find(r"Parameters? which did not receive grad for rank \d+: ([\w., ]+)", message, 1).strip(" ,.")
+        names = names or ", ".join(_named(run, [int(number) for number in indices]))
         layers = unused_layers(run.sources)
         notes = ["every parameter must get a gradient in every step: DDP waits for those that do not come"]
         if indices:
@@ -90,23 +92,27 @@ class Ddp(Family):
             notes.append(f"without a gradient: {code(names)}")
         else:
             notes.append("`TORCH_DISTRIBUTED_DEBUG=INFO` prints their names")
-        cause = Cause(layers[0].span) if len(layers) == 1 or layers and indices else None
-        told = names.split(",")[0].strip() or (layers[0].name if cause else "")
+        unused = Cause(layers[0].span) if len(layers) == 1 or layers and indices else None
+        told = layers[0].name if unused else ""
         if layers:
             notes.append(
                 f"{listed([f'{code(x.name)} at {place(x.span)}' for x in layers[:4]])} {'is' if len(layers) == 1 else 'are'} built and never used in `forward`"
             )
         built = [*calls_of(run.sources, "DistributedDataParallel"), *calls_of(run.sources, "DDP")]
+        cause = unused or (Cause(built[0]) if len(built) == 1 else None)
+        first, *more = names.split(", ")
         headline = (
             f"{code(told)} gets no gradient: `forward` does not use it"
             if told
+            else f"{code(first)}{f' and {len(more)} more' if more else ''} get{'' if more else 's'} no gradient in a step"
+            if first
             else f"{len(indices) or 'some'} parameters get no gradient in a step"
         )
         return run.diagnosis(
             self,
             first_fitting(headline, "some parameters get no gradient in a step"),
             cause or run.raised,
-            "built, and never used" if cause else "the next step finds the last one unfinished",
+            "built, and never used" if unused else "does not look for unused parameters" if cause else "the next step finds the last one unfinished",
             notes=notes,
             fixes=[
                 Fix("remove the layer that is not used, or use its output in the loss", (), "display-only"),
@@ -153,3 +159,11 @@ class Ddp(Family):
         ),
     )
     log_near_misses = (LogExample("RuntimeError: Trying to backward through the graph a second time\n"),)
+
+
+def _named(run: Reading, numbers: list[int]) -> list[str]:
+    """DDP's numbers of parameters as the model's names for them; nothing where the model was not seen."""
+    wrapper = next((m for m in run.evidence.modules if m.kind == "DistributedDataParallel" and m.children), None)
+    model = run.history.module(wrapper.children[0][1]) if wrapper is not None else None
+    names = [name for name, tensor in parameters_of(run, model).items() if tensor.requires_grad] if model is not None else []
+    return [names[number] for number in numbers] if numbers and max(numbers) < len(names) else []

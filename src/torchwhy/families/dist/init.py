@@ -23,9 +23,11 @@ from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix
 from ...reason.printed import around, find
 from ...reason.process_edits import alone, once
+from ...reason.ranks import set_up_condition
 from ...reason.reading import reading
-from ...reason.wording import code
+from ...reason.wording import code, place
 
+_JOINED = re.compile(r"(?P<joined>\d+)/(?P<world>\d+) clients joined")
 _PORT = "choose another port: torchrun --master_port=29501, --rdzv_endpoint=localhost:0 or --standalone; or end the job that holds it"
 
 _TWICE = re.compile(r"twice|already been")
@@ -37,7 +39,7 @@ class Init(Family):
     triggers = (
         Trigger(r"environment variable (?P<variable>\w+) expected, but not set"),
         Trigger(r"EADDRINUSE|[Aa]ddress already in use|failed to (?:listen|bind)"),
-        Trigger(r"(?P<joined>\d+)/(?P<world>\d+) clients joined"),
+        Trigger(_JOINED.pattern),
         Trigger(
             r"waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"
         ),
@@ -60,19 +62,29 @@ class Init(Family):
             r"distributed|torchrun|dist\.|c10d|rank|rdzv|store|process group|NCCL|clients|backend|Dist|29\d{3}", _all_words(evidence)
         ):
             return None
-        headline, notes, fix = self._judge(match, run.failure.message, around(evidence))
+        # rank 0 counts who comes, and need not be the first to give up
+        met = _JOINED.search("\n".join([run.failure.message, *(peer.message for peer in evidence.peers)]))
+        headline, notes, fix = self._judge(match, run.failure.message, around(evidence), met)
+        if met is not None and int(met["joined"]) == len(evidence.peers) + 1 < int(met["world"]):
+            notes = [
+                *notes,
+                f"all {met['joined']} processes that were started came: the world size is given as {met['world']}, or a rank was not started",
+            ]
         more = alone(run) if "not been init" in match[0] else once(run) if _TWICE.search(match[0]) else []
+        only = set_up_condition(run.sources) if "not been init" in match[0] else None
+        if only is not None:
+            notes = [*notes, f"`init_process_group` is called only where {code(only[0])}, at {place(only[1])}"]
         return run.diagnosis(
             self,
             headline,
-            run.raised,
-            "the group is set up here",
+            only[1] if only is not None else run.raised,
+            "only so is the group set up" if only is not None else "the group is set up here",
             notes=notes,
             fixes=[*more, Fix(fix, (), "display-only")],
             confidence=Confidence.CERTAIN if match.groupdict().get("variable") else Confidence.LIKELY,
         )
 
-    def _judge(self, match: re.Match[str], message: str, text: str) -> tuple[str, list[str], str]:
+    def _judge(self, match: re.Match[str], message: str, text: str, met: re.Match[str] | None) -> tuple[str, list[str], str]:
         groups = match.groupdict()
         if groups.get("variable"):
             name = groups["variable"]
@@ -133,8 +145,9 @@ class Init(Family):
                 [f"torch says: {code(message.splitlines()[0] if message else match[0])}"],
                 "set MASTER_ADDR to an address that all nodes can reach",
             )
-        seconds = find(r"(?:after|Timeout\(ms\)=|timeout=?|exceeded)\s*(\d+)\s*(?:seconds|s\b|ms)?", message, 1)
-        joined = f"{groups['joined']} of {groups['world']} processes" if groups.get("joined") else "not all processes"
+        waited = re.search(r"(?:after|(?P<ms>Timeout\(ms\)=)|timeout=?|exceeded)\s*(?P<time>\d+)\s*(?P<unit>seconds|s\b|ms)?", message)
+        seconds = f"{int(waited['time']) / (1000 if waited['ms'] or waited['unit'] == 'ms' else 1):g}" if waited is not None else ""
+        joined = f"{met['joined']} of {met['world']} processes" if met is not None else "not all processes"
         address = find(r"\[?([\w.-]+)\]?[:,]\s*(\d{4,5})\b", message)
         notes = [
             f"{joined} reached the store" + (f" within {seconds} s" if seconds else "") + (f" at {code(address)}" if address else ""),
