@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from torchwhy.processes import commands
 from torchwhy.processes.commands import watched
 
 
@@ -55,6 +57,18 @@ def test_a_program_of_the_users(folder: Path, words: list[str], flags: list[str]
 )
 def test_what_is_none(folder: Path, words: list[str]) -> None:
     assert watched([sys.executable, *words], str(folder), None, {}) is None
+
+
+def test_where_we_are_not_to_be_found_the_program_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "job.py").write_text("import sys\nprint(sys.argv, __name__)\nsys.exit(3)\n")
+    monkeypatch.setattr(commands, "root", lambda: str(folder / "nowhere"))
+    line = watched([sys.executable, "job.py", "x"], str(folder), None, {"path": "p", "record": "adaptive"})
+    assert line is not None
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([*line[:1], "-I", *line[1:]], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    if b"torchwhy" in subprocess.run([sys.executable, "-I", "-c", "import torchwhy; print('torchwhy')"], capture_output=True).stdout:
+        pytest.skip("it is installed: it is found")
+    assert (done.returncode, done.stdout) == (3, "['job.py', 'x'] __main__\n")
 
 
 def test_another_python_is_none(folder: Path) -> None:

@@ -17,10 +17,15 @@ _WATCHED = """\
 import sys
 found = sys.path[:]
 sys.path.append({root!r})
-from torchwhy.child import run
+try:
+    from torchwhy.child import run
+except Exception:
+    import os
+    os.execv(sys.executable, {line!r})
 sys.path[:] = found
 run({given!r})
 """
+"""Where we are not to be found, the program runs as it would."""
 
 
 def root() -> str:
@@ -40,7 +45,7 @@ def watched(
     flags = _flags(args)
     if flags is None or not _is_users(args[flags:], folder or os.getcwd()):
         return None
-    code = _WATCHED.format(root=root(), given=dict(given, line=list(args), program=flags))
+    code = _WATCHED.format(root=root(), line=list(args), given=dict(given, line=list(args), program=flags))
     return [*args[:flags], "-c", code]
 
 

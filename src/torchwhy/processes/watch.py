@@ -24,9 +24,12 @@ try:
     sys.path.append({root!r})
     from torchwhy.child import watch
     watch({given!r})
+except Exception:
+    pass
 finally:
     sys.path[:] = found
 """
+"""A process in which we are not to be found starts as it would; a fault of ours is told by `watch` itself."""
 _NOT_THE_PROGRAMS = ("torch.", "multiprocessing.", "concurrent.futures.")
 _ITS_STARTERS = (
     "torch.multiprocessing.spawn",
