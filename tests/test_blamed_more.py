@@ -240,6 +240,34 @@ torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=[lambda e: 0.9**e])  #~ c
         },
         "2 parameter groups",
     ),
+    "a column of one table": (
+        "dtype.loss-target",
+        {
+            "main.py": """\
+import torch
+from torch import nn
+
+table = torch.tensor([[0.1, 0.4, 1.0], [0.3, 0.2, 0.0], [0.9, 0.5, 1.0]])
+kinds = table[:, 2]  #~ cause
+print(nn.CrossEntropyLoss()(nn.Linear(2, 2)(table[:, :2]), kinds[torch.arange(2, -1, -1)]))
+"""
+        },
+        "a part of data that is float32",
+    ),
+    "a table of its own": (
+        "dtype.loss-target",
+        {
+            "main.py": """\
+import torch
+from torch import nn
+
+rows = torch.tensor([[0.1, 0.4], [0.3, 0.2], [0.9, 0.5]])
+kinds = torch.tensor([1.0, 0.0, 1.0])  #~ cause
+print(nn.CrossEntropyLoss()(nn.Linear(2, 2)(rows), kinds[torch.arange(2, -1, -1)]))
+"""
+        },
+        "float32 from here on",
+    ),
 }
 NEAR: dict[str, tuple[Mapping[str, str], str]] = {
     "a list that a tuple assignment resets": (
