@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from ..model import Fix, Operand, Span, TensorFacts, tensors_in
 from . import edits
+from .dtypes import NUMPY_DTYPE, TAKES_OVER
 from .provenance import Decision
-from .reading import NUMPY_DTYPE, TAKES_OVER, Cause, Reading
+from .reading import Cause, Reading
 from .shape_edits import other_function, without_method
 from .wording import code
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -30,16 +29,12 @@ from .lists import items_of
 from .operands import expressions
 from .origins import Origin, argument_origins, deciding, origins
 from .provenance import Decision, Property, Size, decided, path
-from .scopes import assignments, value_of
+from .scopes import value_of
 from .shape_edits import callee
 from .sizes import size_expression
 from .source import Sources, is_installed
 from .structure import methods, returns, super_init
 from .wording import code, tensor_text
-
-TAKES_OVER = ("from_numpy", "as_tensor", "tensor", "asarray", "from_dlpack", "frombuffer")
-"""Ops that keep the dtype of what they are given."""
-NUMPY_DTYPE = re.compile(r"dtype\s*=|\.astype\(|\bn(?:um)?py?\.(?:u?int|float)\d+\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,33 +322,6 @@ class Reading:
         walk = origins(self.sources, span, calls, value)
         chain = deciding(self.sources, walk, value)
         return Cause(chain[-1].span, chain, walk) if chain else Cause(span)
-
-    def dtype_cause(self, decision: Decision) -> Cause:
-        """Where a dtype was decided: the op that made or converted the tensor, or the NumPy expression that an op merely took over."""
-        op = decision.op
-        if op is None or op.span is None or op.name not in TAKES_OVER:
-            return self.cause(decision)
-        given = self.sources.arguments(op.span)
-        explicit = next((e for e in given if e.keyword == "dtype"), None)
-        if explicit is not None or not given:
-            return Cause(op.span)
-        chain = origins(self.sources, given[0].span, op.where)
-        asked = next((o.span for o in reversed(chain) if NUMPY_DTYPE.search(o.text)), None) or self._assigned_as(
-            chain[-1:], decision.tensor.dtype
-        )
-        return Cause(asked or op.span, chain)
-
-    def _assigned_as(self, last: Sequence[Origin], dtype: str) -> Span | None:
-        """Where the walk ended at a name with several possible values: the one assignment of it that names the dtype."""
-        if not last or last[0].form != "name":
-            return None
-        found = [
-            expression.span
-            for statement in assignments(self.sources, last[0].text, last[0].span.file, last[0].span.line)
-            for expression in [self.sources.assigned(statement)]
-            if expression is not None and dtype in expression.text
-        ]
-        return found[0] if len(found) == 1 else None
 
     @property
     def calls(self) -> tuple[Span, ...]:

@@ -10,6 +10,7 @@ from ..family import Family
 from ..model import Call, Confidence, Diagnosis, Evidence, Fix, Items, Label, Parameter, Plain, Span, TensorFacts, Value, tensors_in
 from .arguments import Wrong, wrong_argument
 from .convert import conversion_fixes
+from .dtypes import dtype_cause
 from .origins import argument
 from .provenance import Property, Size
 from .reading import Cause, Reading, named
@@ -218,7 +219,7 @@ class _Told:
         if tensor is not None and what is not None and not self.known.of_constructor:
             decision = run.decided(tensor, what)
             cause = (
-                run.dtype_cause(decision)
+                dtype_cause(run, decision)
                 if what == "dtype"
                 else run.cause(decision, tensor.shape[what.dim] if isinstance(what, Size) and tensor.shape else None)
             )

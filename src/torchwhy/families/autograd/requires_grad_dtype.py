@@ -28,9 +28,10 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord, TensorFacts, tensors_in
 from ...reason.convert import METHODS
+from ...reason.dtypes import TAKES_OVER, dtype_cause
 from ...reason.edits import append_method, replace_text, set_keyword
 from ...reason.origins import argument
-from ...reason.reading import TAKES_OVER, Cause, Reading, reading
+from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, first_fitting, place, tensor_text
 
 _CREATES = ("tensor", "arange", "zeros", "ones", "full", "randint", "empty", "zeros_like", "ones_like", "full_like", "eye", "as_tensor")
@@ -63,7 +64,7 @@ class RequiresGradDtype(Family):
             )
         name = self._name(run, tensor)
         decision = run.decided(tensor, "dtype")
-        cause = self._dtype_argument(run, decision.op) or run.dtype_cause(decision)
+        cause = self._dtype_argument(run, decision.op) or dtype_cause(run, decision)
         called = code(name) if name else "a tensor"
         headline = first_fitting(
             f"{called} is {tensor.dtype} and is to require gradients: only floating point can",

@@ -26,6 +26,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, OpRecord, TensorFacts
 from ...reason import edits
 from ...reason.convert import operand_of
+from ...reason.dtypes import dtype_cause
 from ...reason.provenance import path
 from ...reason.reading import Cause, Reading, reading
 from ...reason.structure import with_around
@@ -76,7 +77,7 @@ class Autocast(Family):
     def _answer(self, run: Reading, low: tuple[str, TensorFacts], high: tuple[str, TensorFacts], caster: OpRecord) -> Diagnosis:
         decision = run.decided(high[1], "dtype")
         outside = self._call_outside(run, caster) if decision.how == "module" else None
-        cause = outside or run.dtype_cause(decision)
+        cause = outside or dtype_cause(run, decision)
         maker = run.history.producer(low[1], run.before)
         kept = outside is None and decision.how == "module" and maker is not None and maker.span is not None
         if kept and maker is not None and maker.span is not None:  # a module's own tensors stay float32 under autocast, as they should

@@ -25,6 +25,7 @@ import re
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, TensorFacts, tensors_in
 from ...reason.convert import conversion_fixes
+from ...reason.dtypes import dtype_cause
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
@@ -57,7 +58,7 @@ class Index(Family):
         name = run.name_of(index) or "the index"
         wanted = "bool" if is_mask else "int64"
         decision = run.decided(index, "dtype")
-        cause = run.dtype_cause(decision)
+        cause = dtype_cause(run, decision)
         notes = [f"{code(name)} is {tensor_text(index)}; {'a mask must be bool' if is_mask else 'indices must be integers (int64, Long)'}"]
         if run.layer is not None:
             notes.append(f"{named(run, run.layer)} is {code(run.layer.kind)}")

@@ -26,6 +26,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.convert import METHODS
+from ...reason.dtypes import dtype_cause
 from ...reason.provenance import Decision
 from ...reason.reading import Cause, Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
@@ -94,7 +95,7 @@ class InplaceCast(Family):
         ):
             owner = run.history.owner_of.get(decision.tensor.id)
             if owner is None or owner[0].defined is not None:
-                return run.dtype_cause(decision)
+                return dtype_cause(run, decision)
         return Cause(run.raised)
 
     def _fixes(self, run: Reading, target: TensorFacts, others: list[tuple[str, TensorFacts]], made_here: bool, got: str) -> list[Fix]:

@@ -27,6 +27,7 @@ from dataclasses import replace
 from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Frame, Label, Operand, TensorFacts
 from ...reason.convert import conversion_fixes, of_its_own
+from ...reason.dtypes import dtype_cause
 from ...reason.reading import Reading, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
@@ -92,7 +93,7 @@ class LossTarget(Family):
         decision = run.decided(target, "dtype")
         if scores is not None:
             decision = of_its_own(run, decision, scores)
-        cause = run.dtype_cause(decision)
+        cause = dtype_cause(run, decision)
         why = "class indices must be int64 (Long)" if as_class else f"the target must be {wanted} like the input"
         notes = [f"in {code(loss)} {why}; {code(name)} is {tensor_text(target)}"]
         if scores is not None:
@@ -116,7 +117,7 @@ class LossTarget(Family):
         made = decision.op
         if not scores.is_floating or target.dtype != "float32" or scores.dtype == "float32" or made is None or made.name not in _CASTS:
             return None
-        cause, name = run.dtype_cause(decision), run.name("input")
+        cause, name = dtype_cause(run, decision), run.name("input")
         notes = [
             f"in {code(loss)} both sides must have one dtype: the target {code(run.name('target', 'targets'))} is {tensor_text(target)}",
             f"{code(made.name)} at {place(made.span)} made the input {code(name)} {tensor_text(scores)}",

@@ -29,6 +29,7 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, TensorFacts
 from ...reason import edits
 from ...reason.blame import Side, blame, side
 from ...reason.convert import METHODS, conversion_fixes
+from ...reason.dtypes import dtype_cause
 from ...reason.printed import written_call
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.structure import calls_of
@@ -86,7 +87,7 @@ class Mismatch(Family):
     def _answer(self, run: Reading, wrong: Side, right: Side) -> Diagnosis:
         layer = run.layer
         other = named(run, layer) if layer is not None else code(right.name or "the other")
-        cause = run.dtype_cause(wrong.decision)
+        cause = dtype_cause(run, wrong.decision)
         the = "the input " if layer is not None and wrong.tensor.id not in run.history.owner_of else ""
         notes = [
             f"{the}{code(wrong.name or 'one operand')} is {tensor_text(wrong.tensor)}, {code(right.name or 'the other')} is {tensor_text(right.tensor)}"

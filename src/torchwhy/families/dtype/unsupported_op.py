@@ -27,6 +27,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Plain, TensorFacts
 from ...reason import edits
 from ...reason.convert import conversion_fixes
+from ...reason.dtypes import dtype_cause
 from ...reason.reading import Reading, named, reading
 from ...reason.wording import code, dtype_name, place, tensor_text
 
@@ -59,7 +60,7 @@ class UnsupportedOp(Family):
             )
         name = run.name_of(tensor) or "the input"
         decision = run.decided(tensor, "dtype")
-        cause = run.dtype_cause(decision)
+        cause = dtype_cause(run, decision)
         wanted = (
             "float32"
             if tensor.dtype not in ("float16", "bfloat16", "float32", "float64") or tensor.dtype in ("float16", "bfloat16")
