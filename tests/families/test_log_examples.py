@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from judging import headline_faults
@@ -51,6 +52,22 @@ def test_a_printed_example_is_diagnosed(family: Family, example: LogExample) -> 
 def test_evidence_of_a_text_goes_to_json_and_back(family: Family, example: LogExample) -> None:
     evidence = _read(example.text).evidence
     assert from_plain(to_plain(evidence), Evidence) == evidence
+
+
+ADVICE = """\
+CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect.
+For debugging consider passing CUDA_LAUNCH_BLOCKING=1
+Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "example"), [(f, e) for f, e in EXAMPLES if re.search(r"(?m)^RuntimeError: CUDA error: ", e.text)], ids=_name
+)
+def test_the_advice_below_a_cuda_error_is_no_part_of_it(family: Family, example: LogExample) -> None:
+    plain = "".join(line for line in example.text.splitlines(keepends=True) if line not in ADVICE and "CUDA_LAUNCH" not in line)
+    text = re.sub(r"(?m)^RuntimeError: CUDA error: .*\n", lambda m: m[0] + ADVICE, plain)
+    assert [d.family for d in _read(text).diagnoses] == [d.family for d in _read(plain).diagnoses]
 
 
 @pytest.mark.parametrize(("family", "example"), MISSES, ids=_name)

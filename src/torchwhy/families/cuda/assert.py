@@ -50,7 +50,7 @@ class Assert(Family):
     title = "a check inside a GPU kernel failed"
     rank = 1
     triggers = (
-        Trigger(r"device-side assert|cuda runtime error \((?:59|710)\)|cudaErrorAssert"),
+        Trigger(r"device-side assert\b|cuda runtime error \((?:59|710)\)|cudaErrorAssert"),
         Trigger(r"\.cuh?:\d+:.*Assertion `.+['`] ?failed"),
     )
 
