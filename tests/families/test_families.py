@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 
 import pytest
@@ -33,6 +34,9 @@ def test_an_example_is_diagnosed(family: Family, number: int, laboratory: Labora
     assert list(_run(family, number, laboratory).faults()) == []
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="what Python underlines differs from version to version; these were written by 3.11"
+)
 @pytest.mark.parametrize(("family", "number"), EXAMPLES, ids=_name)
 def test_an_example_looks_as_before(family: Family, number: int, laboratory: Laboratory) -> None:
     run = _run(family, number, laboratory)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch.utils.data import DataLoader, Subset, dataloader
@@ -55,6 +56,8 @@ def loading_of(levels: list[TracebackType], recorder: Recorder) -> Loading:
             found = replace(found, loader=recorder.training.loaders.identities.of(me))
         if level.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_FETCH):
             found = _fetching(found, local)
+        elif found.index is None and not found.data and me is not None and me is getattr(found.fetcher, "dataset", None):
+            found = replace(found, index=_asked_for(level.tb_frame, found.indices))
     return found
 
 
@@ -65,6 +68,18 @@ def _fetching(found: Loading, local: dict[str, Any]) -> Loading:
         whole = data if isinstance(data, (list, tuple)) and getattr(local["self"], "auto_collation", False) else ()
         found = replace(found, fetcher=local["self"], indices=local["possibly_batched_index"], data=whole)
     return replace(found, index=local["idx"]) if "idx" in local and not found.data else found
+
+
+def _asked_for(frame: FrameType, indices: Any) -> Any:
+    """What `__getitem__` was asked for; from Python 3.12 on the comprehension in `fetch` forgets it when it raises."""
+    code = frame.f_code
+    if code.co_name != "__getitem__" or code.co_argcount < 2 or not isinstance(indices, (list, tuple)):
+        return None
+    name = code.co_varnames[1]
+    if any(step.opname.startswith("STORE") and step.argval == name for step in dis.get_instructions(code)):
+        return None
+    value = frame.f_locals.get(name)
+    return value if any(value is index for index in indices) else None
 
 
 def samples_of(loading: Loading, recorder: Recorder) -> tuple[SampleFacts, ...]:

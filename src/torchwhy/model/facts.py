@@ -99,7 +99,7 @@ class Items:
 
     kind: str
     length: int
-    items: tuple["Value", ...] = ()
+    items: tuple[Value, ...] = ()
     keys: tuple[str, ...] = ()
 
 

@@ -74,7 +74,8 @@ def _as_event(recorder: Recorder, original: Any, name: str) -> Any:
 
 
 def _see_apply(recorder: Recorder, patches: Patches) -> None:
-    original = vars(torch.autograd.Function)["apply"].__func__
+    before = vars(torch.autograd.Function)["apply"]
+    original = getattr(before, "__func__", before)  # torch >= 2.15 has it in C
 
     def __torchwhy__(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.full:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import os
 import sys
 import sysconfig
 from functools import lru_cache
 from itertools import islice
-from types import CodeType, FrameType
-from typing import Literal
+from types import CodeType, FrameType, SimpleNamespace
+from typing import Any, Literal
 
 from ..model import Span
 from .own import OWN
@@ -77,17 +78,36 @@ def _characters(filename: str, line: int, column: int) -> int:
     return column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
 
 
+def _looked_up(code: CodeType, lasti: int, line: int) -> tuple[tuple[int | None, int | None, int | None, int | None], str]:
+    """Python 3.10 keeps neither columns nor qualified names: they are found again from the bytecode and the source."""
+    from executing import Source
+
+    found = Source.executing(SimpleNamespace(f_code=code, f_lasti=lasti, f_lineno=line, f_globals={}))  # type: ignore[arg-type]
+    node: Any = found.node
+    for statement in found.statements or () if node is None else ():
+        if isinstance(statement, ast.AugAssign):
+            node = statement
+        elif isinstance(statement, ast.For):
+            node = statement.iter
+        elif isinstance(statement, ast.With) and len(statement.items) == 1:
+            node = statement.items[0].context_expr
+    span = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) if hasattr(node, "col_offset") else (line, line, None, None)
+    return span, found.code_qualname()
+
+
 @lru_cache(maxsize=16384)
 def span_of(code: CodeType, lasti: int) -> Span:
-    """The source span of one instruction; without columns where Python keeps none (3.10, or `-X no_debug_ranges`)."""
+    """The source span of one instruction; without columns where they are not to be had (`-X no_debug_ranges`, no source)."""
     file, function = relative(code.co_filename), code.co_name if code.co_name != "<module>" else ""
-    line = end_line = column = end_column = None
+    lines = [number for start, end, number in code.co_lines() if start <= lasti < end and number]
+    first = lines[0] if lines else code.co_firstlineno
     if sys.version_info >= (3, 11):
         line, end_line, column, end_column = next(islice(code.co_positions(), max(lasti, 0) // 2, None), (None,) * 4)
-        function = code.co_qualname if function else ""
-    if line is None:
-        lines = [number for start, end, number in code.co_lines() if start <= lasti < end and number]
-        line = lines[0] if lines else code.co_firstlineno
+        qualified = code.co_qualname
+    else:
+        (line, end_line, column, end_column), qualified = _looked_up(code, lasti, first)
+    function = function and qualified
+    line = line or first
     if column is None or end_column is None:
         return Span(file, line, 0, end_line or line, 0, function)
     last = end_line or line

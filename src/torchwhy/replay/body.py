@@ -50,7 +50,7 @@ def pieces(levels: list[TracebackType], is_user: Callable[[str], bool]) -> list[
         local = level.tb_frame.f_locals
         if where.endswith(_FETCH[0]) and code.co_name == _FETCH[1] and "possibly_batched_index" in local:
             found.insert(0, _fetch(local))
-        if where.endswith(_MODULE_CALL[0]) and code.co_name == _MODULE_CALL[1] and {"self", "args", "kwargs"} <= local.keys():
+        if where.endswith(_MODULE_CALL[0]) and code.co_name == _MODULE_CALL[1] and {"self", "args", "kwargs"}.issubset(local):
             found.append(_module_call(local))
             break
     if levels and is_user(levels[-1].tb_frame.f_code.co_filename) and (piece := _statement(levels[-1])) is not None:
