@@ -45,6 +45,7 @@ class Paths:
             self._id = None
 
     def _started(self, code: CodeType, offset: int) -> Any:
-        if is_counted(code.co_filename) and origin(code.co_filename) == "user" and code.co_name != "<module>":
-            self._enter("path")
+        file = code.co_filename
+        if file != "<string>" and is_counted(file) and origin(file) == "user" and code.co_name != "<module>":
+            self._enter("path")  # generated code, such as a dataclass's methods, is no new path: Python and torch make some all the time
         return sys.monitoring.DISABLE  # type: ignore[attr-defined,unused-ignore]
