@@ -14,6 +14,7 @@ from .program import BadInput
 from .reason.foreign import is_another_frameworks, untold, what_it_is
 from .reason.from_text import failure_of, told
 from .reason.sayings import said_alone, said_more
+from .reason.sayings.surroundings import with_surroundings
 
 
 def explain_file(file: str) -> Report:
@@ -71,7 +72,9 @@ def _from_message(evidence: Evidence, winning: bool) -> Diagnosis | None:
 def _with_text(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
     """With what the message tells beyond it, and what the text around it does."""
     failure = failure_of(diagnosis, evidence.failure)
-    return told(said_more(diagnosis, failure), evidence) if failure is not None else diagnosis
+    if failure is None:
+        return diagnosis
+    return told(with_surroundings(said_more(diagnosis, failure), failure, evidence), evidence)
 
 
 def _same_printer(failure: Failure, report: Report) -> bool:

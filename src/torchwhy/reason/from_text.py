@@ -40,7 +40,7 @@ _MISSING = {
 _TRAIL, _QUOTES, _LINES = 5, 4, 8
 _ADVICE = re.compile(
     r"If reserved (?:memory|but unallocated).*|See documentation for Memory.*|CUDA kernel errors might.*|For debugging consider.*|Compile with `TORCH_USE.*"
-    r"|Hint: .*|Exception raised from .*|frame #.*|Check the documentation.*|You can (?:enable|suppress).*|Set TORCH.*|In addition, you can set.*|For more information.*"
+    r"|Search for `cuda.*|Hint: .*|Exception raised from .*|frame #.*|Check the documentation.*|You can (?:enable|suppress).*|Set TORCH.*|In addition, you can set.*|For more information.*"
 )
 _STOP = frozenset(
     [
@@ -105,7 +105,11 @@ def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[s
     common = Counter(name for line in evidence.context for name in set(re.findall(r"[a-z_]\w{3,}", line.lower())))
     scored: list[tuple[float, int, str]] = []
     for number, line in enumerate(evidence.context):
-        if line[:200] in failure.message or len(line) < 4 or re.match(r'^[\W_]+$|File "|Traceback \(|return |raise |self = ', line):
+        if (
+            line[:200] in failure.message
+            or len(line) < 4
+            or re.match(r'^[\W_]+$|File "|Traceback \(|return |raise |self = |frame #\d|what\(\): |warnings\.warn\(', line)
+        ):
             continue
         words = set(re.findall(r"[a-z_]\w{3,}", line.lower()))
         score = 1.5 * len(numbers & set(re.findall(r"(?<![\w.])\d{2,}(?:\.\d+)?", line)))

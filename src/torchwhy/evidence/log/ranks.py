@@ -31,6 +31,7 @@ _AFTERMATH = (
 _ROOT = re.compile(
     r"Root Cause \(first observed failure\):.{0,300}?rank\s*:\s*(?P<rank>\d+).{0,300}?exitcode\s*:\s*(?P<code>-?\d+)", re.DOTALL
 )
+_MOST_RANKS = 100_000
 _PROGRESS = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|\b(?:epoch|step|iter(?:ation)?|batch)\b[\s:=\[#]*\d+.*\bloss\b", re.IGNORECASE)
 
 
@@ -61,7 +62,8 @@ def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
         rest = [f for f in rest if f not in after]
     first = _with_place(_with_rank(first, named), after)
     told = tuple(_told(f, shared) for f in sorted(after, key=lambda f: f.start)[:8])
-    return Verdict((first, *rest), told, _remarks(first, shared.get(_key(first.failure), ()), told))
+    together = shared.get(_key(first.failure), ())
+    return Verdict((first, *rest), told, (*_absent(first, together, lines), *_remarks(first, together, told)))
 
 
 def _with_rank(first: Found, named: int | None) -> Found:
@@ -160,6 +162,25 @@ def _told(found: Found, shared: dict[object, tuple[int, ...]]) -> str:
     first = next((line.strip()[:160] for line in failure.message.split("\n") if re.search(r"\w", line)), "")
     where = f" (line {failure.log_line})" if failure.log_line is not None else ""
     return f"{who}{failure.error_type}{': ' + first if first else ''}{where}"
+
+
+def _absent(first: Found, waited: Sequence[int], lines: Sequence[Line]) -> tuple[str, ...]:
+    """Of ranks that all waited in vain: which of their number did not, and what it said last."""
+    if "collective operation timeout" not in first.failure.message or not waited:
+        return ()
+    missing = sorted(set(range(min(max(waited), _MOST_RANKS) + 1)) - set(waited))
+    if not missing or len(missing) > len(waited):
+        return ()
+    who = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing[:8]))}"
+    said = [f"{who} did not time out: it is {who} that the other ranks waited for, busy elsewhere or gone"]
+    name = re.compile(rf"\brank[ :=_]?{missing[0]}\b", re.IGNORECASE)
+    before = (
+        line for line in reversed(lines[: first.start]) if line.rank == missing[0] or line.rank is None and name.search(line.text[:400])
+    )
+    last = next((line for line in before if re.search(r"[A-Za-z]{3}", line.text)), None)
+    if last is not None:
+        said.append(f"rank {missing[0]} said last (line {last.number}): `{' '.join(last.text.replace('`', chr(39)).split())[:200]}`")
+    return tuple(said)
 
 
 def _remarks(first: Found, ranks: tuple[int, ...], told: Sequence[str]) -> tuple[str, ...]:

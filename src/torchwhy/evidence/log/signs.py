@@ -21,6 +21,8 @@ _KILLED = re.compile(
     r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)|[\]:|>)] +(?:\d+ +)?(?P<shell2>Killed)(?= *$| {2,}\S)"
     r"|(?P<segv>Segmentation fault)(?: \(core dumped\))?|exit (?:code|status):? (?P<exit>137|139|134|135)\b|(?P<bus>Bus error)(?: \(core dumped\)|$)"
 )
+_VICTIM = re.compile(r"Kill(?:ed)? process \d+,? \(([^)\n]{1,60})\)|oom-kill:.*\btask=([^,\s]{1,60})")
+_OURS = re.compile(r"python|^pt_|torch|accelerate|deepspeed|ray|ipykernel|jupyter|\.py\b|train", re.IGNORECASE)
 _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
@@ -66,7 +68,7 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
         ):
             module, _, name = typed["type"].rpartition(".")
             yield place, _at(line, name, said, module or "builtins")
-        elif (death := _KILLED.search(text)) is not None and (name := _signal(death)):
+        elif (death := _KILLED.search(text)) is not None and (name := _signal(death)) and not (taken and _is_anothers(text)):
             if not killed:
                 at = place
             killed.append(line)
@@ -118,6 +120,12 @@ def strange(lines: Sequence[Line]) -> Iterator[tuple[int, Failure]]:
             who, said = next((name, text) for name, text in found.groupdict().items() if text)
             yield place, _at(line, f"{who} error", said, who)
             return
+
+
+def _is_anothers(text: str) -> bool:
+    """Whether the kernel's word is of a program that trains nothing."""
+    named = _VICTIM.search(text)
+    return named is not None and not _OURS.search(named[1] or named[2])
 
 
 def _signal(death: re.Match[str]) -> str:

@@ -54,6 +54,8 @@ _OLD = {
     "6.1": "Pascal",
     "7.0": "Volta",
 }
+_SINCE = (("12.8", ("10.0", "12.0")), ("12.9", ("10.3", "12.1")), ("13.0", ("11.0", "8.8")))
+"""CUDA versions and the compute capabilities that came with them (CUDA's release notes)."""
 
 
 class Launch(Family):
@@ -77,14 +79,8 @@ class Launch(Family):
         headline, why = _KINDS[word]
         notes, fixes = [why] if why else [], []
         if word in ("no kernel image", "invalid device function"):
-            headline, notes = self._architecture(around(evidence), evidence.environment.torch or "")
-            fixes = [
-                Fix(
-                    "install the build of PyTorch for this GPU (an older CUDA such as cu126 or cu118 for old cards, the newest for new ones), or build from source",
-                    (),
-                    "display-only",
-                )
-            ]
+            headline, notes, remedy = self._architecture(around(evidence), evidence.environment.torch or "")
+            fixes = [Fix(f"{remedy}, or build from source", (), "display-only")]
         else:
             notes.append(
                 "kernels run asynchronously: the traceback's line is where the error was noticed, the call that did it came before"
@@ -92,7 +88,7 @@ class Launch(Family):
             fixes = [Fix("find the true line with CUDA_LAUNCH_BLOCKING=1, or compute-sanitizer", (), "display-only")]
         return run.diagnosis(self, headline, run.raised, "where it was noticed", notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
 
-    def _architecture(self, text: str, build: str) -> tuple[str, list[str]]:
+    def _architecture(self, text: str, build: str) -> tuple[str, list[str], str]:
         gpu = find(
             r"(?:NVIDIA )?((?:GeForce|Tesla|Quadro|RTX|GTX|TITAN|A\d{2,3}|H\d{3}|B\d{3}|V100|P100|K80|L4)\b[\w -]{0,24}?)(?= (?:which|with|GPU|\(|:)|[,\n\"']|$)",
             text,
@@ -119,8 +115,20 @@ class Launch(Family):
             notes.append(
                 "the text does not name the GPU's compute capability; `torch.cuda.get_device_capability()` and `torch.cuda.get_arch_list()` do"
             )
-        if level in _OLD and (lowest or known):
+        has = [int(digits) for digits in re.findall(r"sm_(\d{2,3})", " ".join(known))]
+        is_new = bool(level and has and int(level.replace(".", "")) > max(has))
+        remedy = "install the build of PyTorch for this GPU (an older CUDA such as cu126 or cu118 for old cards, the newest for new ones)"
+        if is_new:
+            cuda = next((made for made, levels in _SINCE if level in levels), "")
+            notes.append("the GPU is newer than this build: its kernels and its CUDA were made before it")
+            remedy = (
+                f"install a newer build of PyTorch, for CUDA {cuda} or later (cu{cuda.replace('.', '')})"
+                if cuda
+                else "install a newer build of PyTorch"
+            )
+        elif level in _OLD and (lowest or known):
             notes.append("builds for newer CUDA versions no longer include old GPUs: they were dropped")
+            remedy = "install a build of PyTorch for an older CUDA (cu126, or cu118), which still has kernels for this GPU"
         subject = code(gpu) if gpu else "the GPU"
         built = f"kernels from {known[0]} up" if known else f"kernels for {lowest} and newer" if lowest else "no kernels for it"
         texts = (
@@ -131,7 +139,7 @@ class Launch(Family):
             if level
             else ()
         )
-        return first_fitting(*texts, "this build of PyTorch has no kernels for the GPU"), notes
+        return first_fitting(*texts, "this build of PyTorch has no kernels for the GPU"), notes, remedy
 
     log_examples = (
         LogExample(

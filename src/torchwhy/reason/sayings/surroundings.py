@@ -1,0 +1,131 @@
+"""What other lines of a text tell about its error: which of the usual reasons it was, and what mends that one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ...model import Diagnosis, Evidence, Failure, Fix
+from ..printed import around
+from .numbers import of_two_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """`{name}` in the note and the fix stands for the group of that name in `pattern`, which is searched in the message, the lines around it and the code."""
+
+    family: str
+    pattern: str
+    note: str
+    fix: str = ""
+    message: str = ""
+    """Must be found in the message."""
+    also: str = ""
+    """Must be found too, anywhere."""
+
+
+SIGNS = (
+    Sign(
+        "autograd.no-grad-fn",
+        r"None of the inputs have requires_grad=True",
+        "reentrant checkpointing (`torch.utils.checkpoint`) was given inputs of which none requires grad, so what it returns has no graph: usual where "
+        "the base model is frozen and only adapters (LoRA, PEFT) train",
+        "call `model.enable_input_require_grads()`, or checkpoint with `use_reentrant=False`",
+    ),
+    Sign(
+        "cuda.launch",
+        r"\bcuda:(?P<number>[1-9]\d?)\b",
+        "tensors lie on `cuda:{number}`: a kernel of an extension, or of Triton, starts on the current device, which is `cuda:0` until it is set, "
+        "and can't reach the memory of another",
+        "set the device around the call, `with torch.cuda.device(x.device):`, or once, `torch.cuda.set_device({number})`; "
+        "`CUDA_VISIBLE_DEVICES={number}` avoids it",
+        message=r"illegal memory access|invalid argument|invalid device context|misaligned",
+    ),
+    Sign(
+        "cuda.launch",
+        r"[(\[]\s*(?:\d+\s*,\s*)*(?P<size>6553[6-9]|655[4-9]\d|65[6-9]\d\d|6[6-9]\d{3}|[7-9]\d{4}|\d{6,10})\s*[,)\]]",
+        "{size}, in the shapes that the text shows, is more than 65535: a kernel that makes that dimension the second or third of its grid can't be started",
+        "call it in chunks of a smaller batch (`x.split(32768)`), or use another kernel",
+        message="invalid configuration argument",
+    ),
+    Sign(
+        "cuda.library",
+        r"\bcuda:[1-9]|[Ll]ocal_rank\s*[:=]?\s*\d|LOCAL_RANK|\brank\s*[:=]?\s*[1-9]|[Uu]sing GPU [1-9]",
+        "with a process for each GPU, each must make its own the current device: without `torch.cuda.set_device(local_rank)` its handles are made on "
+        "`cuda:0`, while its tensors lie on another",
+        "call `torch.cuda.set_device(int(os.environ[\"LOCAL_RANK\"]))` before anything is put on a GPU",
+        message=r"NOT_INITIALIZED|cublasCreate|CUDNN_STATUS_MAPPING_ERROR",
+    ),
+    Sign(
+        "cuda.assert",
+        r"(?<![\w.])(?:-100|255)(?![\w.])|ignore",
+        "`scatter` and `gather` know no ignored value: every index must lie in the dimension, also where the result is masked afterwards",
+        "replace ignored values before the call (`index.masked_fill(ignored, 0)` or `clamp(min=0)`), and mask its result",
+        also=r"ScatterGather",
+    ),
+    Sign(
+        "cuda.assert",
+        r"\bEmbedding\((?P<rows>\d+), ?\d+",
+        "the text shows an embedding with {rows} rows: its ids run from 0 to {rows} - 1",
+    ),
+    Sign(
+        "cuda.assert",
+        r"srcIndex|indexSelect|[Ee]mbedding",
+        "tokens that are added to a tokenizer (a pad token too) get ids after the last row of the model's embedding, until it is resized",
+        "call `model.resize_token_embeddings(len(tokenizer))` after adding tokens; or the text is longer than the position table: truncate it",
+        also=r"[Tt]okenizer|/transformers/",
+    ),
+    Sign(
+        "compile.dynamic-shape",
+        r"inferred to be a constant \((?P<value>\d+)\)",
+        "something in the model has that very size, {value} (a buffer, a mask, a table of positions, a `view`), and meets the marked dimension: "
+        "one size only fits",
+        "cut the fixed one to the input (`mask[:n]`), or leave the mark out: `torch._dynamo.maybe_mark_dynamic` does not insist",
+    ),
+    Sign(
+        "dist.ddp",
+        r"Parameter at index (?P<index>\d+) with name (?P<name>\S+) has been marked as ready twice",
+        "parameter {index}, `{name}`, was marked as ready twice in one backward",
+    ),
+    Sign(
+        "data.worker",
+        r"oom[-_ ]?kill|OOM Killed|Out [Oo]f [Mm]emory(?!\. Tried)",
+        "the text names the system's out-of-memory killer: the host memory (RAM) of the job ran out, not the GPU's; the line that raised only heard of it",
+        "use fewer workers, or let them share the data (a memory map, one array instead of lists), or ask for more memory",
+        message=r"killed by signal|exited unexpectedly",
+    ),
+    Sign(
+        "data.worker",
+        r"\bnum_workers['\"]?\s*[:=]\s*(?P<workers>\d+)",
+        "`num_workers` is {workers}: each is a process with memory of its own",
+        message=r"killed by signal|exited unexpectedly",
+    ),
+    Sign(
+        "data.worker",
+        r"(?i:--mem|\bmem(?:ory)?(?:_limit)?)\s*[=: ]\s*(?P<limit>\d+(?:\.\d+)? ?[GM]i?B?)\b",
+        "the job may use {limit}",
+        message="killed by signal",
+    ),
+)  # fmt: skip
+
+
+def with_surroundings(diagnosis: Diagnosis, failure: Failure, evidence: Evidence) -> Diagnosis:
+    """The diagnosis with what the lines around its error add; a remedy found so goes before the general ones."""
+    text = "\n".join([around(evidence), *(frame.code for frame in failure.frames)])
+    notes, fixes = list(diagnosis.notes), list(diagnosis.fixes)
+    place = 0
+    for sign in SIGNS:
+        if sign.family != diagnosis.family or not re.search(sign.message, failure.message):
+            continue
+        found = re.search(sign.pattern, text)
+        if found is None or not re.search(sign.also, text):
+            continue
+        groups = {name: " ".join(said.replace("`", "'").split())[:200] for name, said in found.groupdict().items() if said is not None}
+        notes.append(sign.note.format_map(groups))
+        if sign.fix:
+            fixes.insert(place, Fix(sign.fix.format_map(groups), (), "display-only"))
+            place += 1
+    if diagnosis.family.startswith("shape.") and (sizes := of_two_sizes(failure.message, text)) is not None:
+        notes.append(sizes[0])
+        fixes.insert(place, sizes[1])
+    return replace(diagnosis, notes=tuple(notes), fixes=tuple(fixes))
