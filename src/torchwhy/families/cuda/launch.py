@@ -94,8 +94,10 @@ class Launch(Family):
             text,
             1,
         ).strip()
-        level = find(r"sm_(\d{2,3}) is not compatible|capability sm_(\d{2,3})", text, 1) or find(
-            r"(?:cuda )?capability,? \(?(\d+[., ]+\d)", text, 1
+        level = (
+            find(r"\bsm_(\d{2,3}) is not compatible", text, 1)
+            or find(r"capability sm_(\d{2,3})", text, 1)
+            or find(r"(?:cuda )?capability,? \(?(\d+[., ]+\d)", text, 1)
         )
         level = f"{level[:-1]}.{level[-1]}" if level.isdigit() else re.sub(r"[, ]+", ".", level)
         known = re.findall(r"\b(?:sm|gfx|compute)_?\d+\w*", find(r"supports CUDA capabilities ([^\n]+)", text, 1))
@@ -152,7 +154,7 @@ Traceback (most recent call last):
     x = torch.randn(4, 4, device="cuda") * 2
 RuntimeError: CUDA error: no kernel image is available for execution on the device
 """,
-            says=("sm_120", "sm_90", "install"),
+            says=("is sm_120, this PyTorch has kernels from sm_50", "sm_90", "cu128"),
             cause="gen.py:12",
         ),
         LogExample(
