@@ -28,7 +28,7 @@ _BY_TYPE = re.compile(
     r"(?:[Cc]annot|[Cc]an't) (?:pickle|serialize) '?(?P<type>[\w.]+)'? (?:object|instance)s?|(?P<package>\w+) objects cannot be pickled"
 )
 _GRADIENT = "refusing to serialize non-leaf tensor"
-_PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), torch.dtype, torch.device, types.ModuleType)
+_PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), torch.dtype, torch.device)
 
 
 def unpicklable(error: BaseException, loading: Loading, levels: list[TracebackType]) -> tuple[Probe, ...]:
@@ -77,7 +77,7 @@ def _walk(root: Any) -> Iterator[tuple[str, Any, Any]]:
             continue
         seen.add(id(thing))
         yield path, thing, holder
-        if depth < _DEEPEST and not isinstance(thing, (torch.Tensor, type, types.FunctionType)):
+        if depth < _DEEPEST and not isinstance(thing, (torch.Tensor, type, types.FunctionType, types.ModuleType)):
             inside = holder if isinstance(thing, (list, tuple, dict, set, frozenset)) else thing
             below = [(path + step, inner, inside, depth + 1) for step, inner in _parts(thing)]
             waiting.extend(reversed(below))

@@ -141,3 +141,12 @@ def numbers_of(value: Value | None) -> tuple[int, ...]:
     items: Sequence[Value] = value.items if isinstance(value, Items) else ()
     found = [plain(item) for item in items]
     return tuple(n for n in found if isinstance(n, int) and not isinstance(n, bool))
+
+
+def values_of(run: Reading, cause: Cause) -> Cause:
+    """Where a loop runs over a dict's items or values: what made the dict."""
+    node = run.sources.call_at(cause.span)
+    if node is None or node.args or not (isinstance(node.func, ast.Attribute) and node.func.attr in ("items", "values")):
+        return cause
+    made = run.expression_origins(run.sources.span_of(cause.span.file, node.func.value))
+    return made if made.text else cause

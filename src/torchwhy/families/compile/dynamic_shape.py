@@ -26,6 +26,7 @@ from ...reason.dynamic_edits import cut_to
 from ...reason.edits import Edits
 from ...reason.printed import arguments_in, around, find
 from ...reason.reading import Reading, reading
+from ...reason.specialised import Specialised, counted_attribute, declared_wider, recompile_forbidden
 from ...reason.wording import code, first_fitting, place
 
 _CHANGES = re.compile(r"%|^f['\"]|str\(|format\(|float\(|int\(|\.item\(\)|^\w+ [-+*/] |^[ijknst]$|step|epoch|name|index")
@@ -41,6 +42,7 @@ class DynamicShape(Family):
             r"[Rr]ecompile[_ ]limit(?: exceeded)?|cache_size_limit|FailOnRecompileLimit|Hard failure due to fullgraph",
             types=("FailOnRecompileLimitHit", "Unsupported", "RecompileError", "CacheLimitExceeded"),
         ),
+        Trigger(r"Detected recompile when torch.compile stance is '(?P<stance>\w+)'"),
         Trigger(
             r"(?:[Cc]ould not (?:guard on|extract specialized integer from) data-dependent expression|data-dependent symbolic expression) ?(?P<guard>[^\n]*)"
         ),
@@ -54,6 +56,8 @@ class DynamicShape(Family):
             return None  # the exception that was raised from this one has the program's lines, and the same text
         if groups.get("value"):
             return self._constant(run, groups["what"] or "", groups["value"])
+        if groups.get("stance"):
+            return self._told(run, recompile_forbidden(run, groups["stance"] or ""))
         if "ecompile" in match[0] or "cache_size" in match[0] or "Hard failure" in match[0]:
             return self._recompiled(run, around(evidence))
         stack = user_stack(run)
@@ -65,6 +69,8 @@ class DynamicShape(Family):
             headline = f"the compiler needs the value of {code(expression.partition(' (unhinted')[0][:30])}, which the data decides"
             notes = ["the size or value comes from the data (`.item()`, `nonzero`, a mask), so it is not known while compiling"]
             fix = "keep data-dependent sizes out of the compiled function, or state what holds with torch._check(...)"
+        elif (wide := declared_wider(run)) is not None:
+            return self._told(run, wide)
         else:
             said = next((line.strip() for line in run.failure.message.splitlines()[1:] if line.strip()), "")
             headline = (
@@ -131,6 +137,24 @@ class DynamicShape(Family):
             notes.append(f"in {code(function or stack[-1].span.function)}, used at {place(stack[-1].span)}: {code(stack[-1].code)}")
         if run.frame is not None and run.frame.code:
             notes.append(f"the call is {code(run.frame.code)}")
+        counted = counted_attribute(run) if not reason else None
+        if counted is not None:
+            name, at = counted
+            notes.append(
+                f"{code(name)} changes at {place(at)} in each call: an attribute that is a Python number is a constant to the compiler, which guards on it"
+            )
+            return self._answer(
+                run,
+                first_fitting(
+                    f"{code(name)} changes in each call, each compiles again: the limit is {limit}",
+                    f"a counted attribute compiles again: the limit is {limit}",
+                ),
+                at,
+                "changes in each call",
+                notes,
+                f"keep {code(name)} in a tensor (`register_buffer`), or count outside of the compiled code; "
+                "`torch._dynamo.config.allow_unspec_int_on_nn_module = True` lets it vary",
+            )
         if not changing and run.frame is not None:
             changing = next((a for a in arguments_in(run.frame.code) if _CHANGES.search(a)), "")
         who = code(changing) if changing and changing != "tensor" else "an argument"
@@ -145,6 +169,9 @@ class DynamicShape(Family):
             notes,
             f"keep {who} out of the compiled function, or pass it as a tensor; raising the limit only delays it",
         )
+
+    def _told(self, run: Reading, found: Specialised) -> Diagnosis:
+        return self._answer(run, found.headline, found.at, found.because, list(found.notes), found.fix, (), found.made)
 
     def _answer(
         self,

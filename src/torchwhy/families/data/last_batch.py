@@ -30,6 +30,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label, LoaderFacts, TensorFacts
 from ...reason import edits
 from ...reason.batches import Remainder, kept_from_before, remainder_of
+from ...reason.minibatches import left_over
 from ...reason.provenance import Decision, Size
 from ...reason.reading import Cause, Reading, named, reading
 from ...reason.scopes import producer_of
@@ -50,6 +51,8 @@ class LastBatch(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         last = remainder_of(evidence)
+        if last is None and match.groupdict().get("norm"):
+            return self._by_hand(run)
         if last is None or run.failure.loader is not None or not (last.loader.batch_number or last.length and last.length < last.size):
             return None
         if match.groupdict().get("norm"):
@@ -80,6 +83,27 @@ class LastBatch(Family):
             fixes=self._leave_out(run, last),
             confidence=Confidence.CERTAIN,
         )
+
+    def _by_hand(self, run: Reading) -> Diagnosis | None:
+        """Batch normalisation gets the one row that the program's own cutting into minibatches left."""
+        x, layer = run.tensor("input"), run.layer or run.module
+        last = left_over(run, x) if x is not None else None
+        if last is None or last.rows != 1 or x is None:
+            return None
+        headline = first_fitting(
+            f"the last minibatch has 1 of {last.whole} rows, and {named(run, layer)} needs more to train",
+            "the last minibatch has 1 row: too few for batch normalisation",
+        )
+        notes = [
+            f"{last.whole} rows in minibatches of {last.size} are {last.whole // last.size} full ones, and 1 row is left over",
+            f"{named(run, layer)} normalises each channel over the batch: in training it needs more than 1 value, it gets {shape_text(x.shape)}",
+        ]
+        fixes = [
+            Fix("leave out what does not fill a minibatch: `drop_last=True`", last.drops, changes="up to a minibatch of rows is left out"),
+            Fix(f"take a size that leaves no single row of {last.whole}, or join it with the minibatch before"),
+        ]
+        trail = run.trail(x, Size(0))
+        return run.diagnosis(self, headline, last.cut, "1 row is left over", trail=trail, notes=notes, fixes=fixes)
 
     def _assumed(self, run: Reading, last: Remainder) -> Diagnosis | None:
         """Something is as long as a full batch."""

@@ -44,6 +44,7 @@ from ...reason.loaders import (
     only_call,
     passed_to,
     plain,
+    values_of,
     written_argument,
 )
 from ...reason.reading import Cause, Reading, reading
@@ -227,7 +228,7 @@ class Sampler(Family):
         argument = next(iter(run.sources.arguments(call)), None) if call is not None else None
         order = given_by(run, loader.sampler, "__iter__")
         if order is None and argument is not None and loader.sampler != "WeightedRandomSampler":  # that one is given weights, no indices
-            order = run.expression_origins(argument.span)
+            order = values_of(run, run.expression_origins(argument.span))
         built = call or (loader.built[0] if loader.built else None)
         notes = [f"{code(loader.sampler)} gave the index {index}, and {dataset} has {length} samples: 0 to {length - 1}"]
         if built is not None:

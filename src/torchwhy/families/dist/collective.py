@@ -25,6 +25,7 @@ from ...model import Confidence, Diagnosis, Evidence, Fix, Label, Span
 from ...reason.printed import find, written_call
 from ...reason.ranks import behind_branch, collective_calls, made_at, parted, rank_branch, rank_loop, rank_value, size_of_data, way_out
 from ...reason.reading import Reading, reading
+from ...reason.structure import calls_of
 from ...reason.wording import code, first_fitting, place
 
 _WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
@@ -54,6 +55,7 @@ class Collective(Family):
         ),
         Trigger(r"(?P<wrong>Invalid function argument\. Expected parameter `(?P<name>\w+)` (?:to be )?of type (?P<wants>[\w.\[\]]+)\s+but got <class '(?P<kind>[\w.]+)'>)"),
         Trigger(r"(?P<list>Argument ``(?P<argument>\w+)`` must (?:NOT )?be specified on [^\n]*)"),
+        Trigger(r"(?P<scope>Global|Group) rank (?P<outside>\d+) is not part of group"),
         Trigger(r"terminated with signal (?P<signal>SIGABRT|SIGSEGV)", types=("ProcessExitedException",)),
         Trigger(r"monitoredBarrier|failed to pass"),
         Trigger(
@@ -72,6 +74,8 @@ class Collective(Family):
             return self._backend(run, groups.get("device") or "cpu")
         if groups.get("wrong") or groups.get("list"):
             return self._argument(run, groups)
+        if groups.get("outside"):
+            return self._outside(run, int(groups["outside"] or 0))
         if groups.get("signal"):
             return self._ended(run, groups["signal"] or "")
         call = self._call(run, groups)
@@ -179,6 +183,22 @@ class Collective(Family):
             self, first_fitting(headline, f"a {groups.get('kind') or 'wrong list'} is given to a collective"), run.raised, "given here",
             notes=[told], fixes=[Fix(fix, (), "display-only")], confidence=Confidence.CERTAIN,
         )  # fmt: skip
+
+    def _outside(self, run: Reading, rank: int) -> Diagnosis:
+        """A rank that the group does not have, as `src` or `dst` of a call in it."""
+        given = next((e for e in run.sources.arguments(run.raised) if e.keyword in ("src", "dst") or e.text == str(rank)), None)
+        cause = run.expression_origins(given.span, run.calls, rank) if given is not None else run.raised
+        call = code(f"{written_call(run.sources.segment(run.raised) or (run.frame.code if run.frame else ''))[0] or 'the collective'}()")
+        name = (given.keyword if given is not None else "") or "src"
+        made = calls_of(run.sources, "new_group")
+        notes = [f"{code(name)} is a global rank, that of the whole job, not a place in the group: the group has no rank {rank}"]
+        notes += [f"a group is made at {place(span)}: {code(run.sources.segment(span))}" for span in made[:3]]
+        fixes = [
+            Fix(f"name a global rank that is in the group, or its place in the group: `group_{name}=0`", (), "display-only"),
+            Fix(f"make the group with rank {rank} in it, if that rank is to take part", (), "display-only"),
+        ]
+        headline = first_fitting(f"{code(f'{name}={rank}')} of {call} is not in its group", f"rank {rank} is not in the group")
+        return run.diagnosis(self, headline, cause, "no rank of the group", notes=notes, fixes=fixes, confidence=Confidence.CERTAIN)
 
     def _unanswered(self, run: Reading, call: str) -> Diagnosis:
         """`send` and `recv` are calls of two ranks."""

@@ -28,6 +28,7 @@ from ...reason.layers_unused import unused_layers
 from ...reason.members import parameters_of
 from ...reason.printed import find
 from ...reason.reading import Cause, Reading, reading
+from ...reason.replicas import frozen_under, left_out_under, reentrant_checkpoints, without_reentry
 from ...reason.wording import code, first_fitting, listed, place
 
 
@@ -55,9 +56,7 @@ class Ddp(Family):
         if groups.get("twice"):
             return self._twice(run)
         if groups.get("index") or groups.get("count"):
-            said = run.failure.message.strip().splitlines()[0]
-            return self._plain(run, f"the ranks hold different parameters: {code(groups['sizes'] or 'other counts')} here", [f"torch says: {code(said)}", "the model is built from something that differs between ranks (the rank, data, a config, a vocabulary)"],
-                               "build the same model on every rank")  # fmt: skip
+            return self._unlike(run, groups["sizes"] or "")
         if groups.get("frozen"):
             return self._plain(
                 run,
@@ -79,6 +78,23 @@ class Ddp(Family):
             )
         return self._unused(run)
 
+    def _unlike(self, run: Reading, sizes: str) -> Diagnosis:
+        """The ranks' models differ: in the sizes of a parameter, or in how many are trained."""
+        said = run.failure.message.strip().splitlines()[0]
+        counted = re.search(r"Rank (\d+) has (\d+) params, while rank (\d+) has (?:inconsistent )?(\d+)", said)
+        headline, cause, notes = f"the ranks hold different parameters: {code(sizes or 'other counts')} here", Cause(run.raised), []
+        because, fix = "", "build the same model on every rank"
+        if counted is not None:
+            headline = f"rank {counted[1]} trains {counted[2]} parameters, rank {counted[3]} trains {counted[4]}"
+            notes.append("DDP counts the parameters that require grad: they must be the same ones on every rank")
+            frozen = frozen_under(run.sources)
+            if len(frozen) == 1:
+                cause, because = Cause(frozen[0].span), "changes what is trained, on some ranks only"
+                notes.append(f"`requires_grad` is changed at {place(frozen[0].inner)} only where {code(frozen[0].test)}: this is not so on every rank")
+                fix = f"let one rank decide whether {code(frozen[0].test)} and broadcast the answer, or give every rank the same files and data"
+        notes += [f"torch says: {code(said)}", "the model is built from something that differs between ranks (the rank, data, a file, a config, a vocabulary)"]
+        return self._plain(run, headline, notes, fix, cause, because)
+
     def _unused(self, run: Reading) -> Diagnosis:
         message = run.failure.message
         indices = find(r"did not receive grad for rank \d+: ([\d ]+)", message, 1).split()
@@ -99,7 +115,10 @@ class Ddp(Family):
                 f"{listed([f'{code(x.name)} at {place(x.span)}' for x in layers[:4]])} {'is' if len(layers) == 1 else 'are'} built and never used in `forward`"
             )
         built = [*calls_of(run.sources, "DistributedDataParallel"), *calls_of(run.sources, "DDP")]
-        cause = unused or (Cause(built[0]) if len(built) == 1 else None)
+        skipped = left_out_under(run.sources, names.split(", ")) if unused is None else None
+        if skipped is not None:
+            notes.append(f"the loop over these layers leaves some out at {place(skipped.inner)} where {code(skipped.test)}: in that step they take no part in the loss")
+        cause = unused or (Cause(skipped.span) if skipped is not None else Cause(built[0]) if len(built) == 1 else None)
         first, *more = names.split(", ")
         headline = (
             f"{code(told)} gets no gradient: `forward` does not use it"
@@ -112,10 +131,10 @@ class Ddp(Family):
             self,
             first_fitting(headline, "some parameters get no gradient in a step"),
             cause or run.raised,
-            "built, and never used" if unused else "does not look for unused parameters" if cause else "the next step finds the last one unfinished",
+            "built, and never used" if unused else "leaves layers out" if skipped else "does not look for unused parameters" if cause else "the next step finds the last one unfinished",
             notes=notes,
             fixes=[
-                Fix("remove the layer that is not used, or use its output in the loss", (), "display-only"),
+                *([] if skipped else [Fix("remove the layer that is not used, or use its output in the loss", (), "display-only")]),
                 Fix(
                     "pass find_unused_parameters=True to DistributedDataParallel",
                     edits.set_keyword(run.sources, built[0], "find_unused_parameters", "True") if len(built) == 1 else (),
@@ -128,19 +147,21 @@ class Ddp(Family):
     def _twice(self, run: Reading) -> Diagnosis:
         name = find(r"with name ([\w.]+) has been marked", run.failure.message, 1)
         index = find(r"Parameter at index (\d+)", run.failure.message, 1)
-        return self._plain(
-            run,
-            f"{code(name) if name else 'parameter ' + index if index else 'a parameter'} gets two gradients in one step",
-            [
-                "reentrant checkpointing (`use_reentrant=True`) or a layer that is used in two forwards makes its hook fire twice",
-                "`find_unused_parameters=True` together with checkpointing does it too",
-            ],
-            "use checkpoint(..., use_reentrant=False), or static_graph=True in DistributedDataParallel",
-        )
+        headline = f"{code(name) if name else 'parameter ' + index if index else 'a parameter'} gets two gradients in one step"
+        notes = [
+            "reentrant checkpointing (`use_reentrant=True`) or a layer that is used in two forwards makes its hook fire twice",
+            "`find_unused_parameters=True` together with checkpointing does it too",
+        ]
+        entered = reentrant_checkpoints(run.sources)
+        if len(entered) != 1:
+            return self._plain(run, headline, notes, "use checkpoint(..., use_reentrant=False), or static_graph=True in DistributedDataParallel")
+        notes.insert(0, f"the checkpoint at {place(entered[0])} is reentrant: it runs a backward of its own each time, and a shared or repeated layer is ready once in each")
+        fixes = [Fix("checkpoint with `use_reentrant=False`", without_reentry(run.sources, entered[0])), Fix("pass static_graph=True to DistributedDataParallel")]
+        return run.diagnosis(self, first_fitting(headline), entered[0], "a reentrant checkpoint", notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
 
-    def _plain(self, run: Reading, headline: str, notes: list[str], fix: str) -> Diagnosis:
+    def _plain(self, run: Reading, headline: str, notes: list[str], fix: str, cause: Cause | None = None, because: str = "") -> Diagnosis:
         return run.diagnosis(
-            self, first_fitting(headline), run.raised, "", notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY
+            self, first_fitting(headline), cause or run.raised, because, notes=notes, fixes=[Fix(fix, (), "display-only")], confidence=Confidence.LIKELY
         )
 
     log_examples = (

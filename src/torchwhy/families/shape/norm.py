@@ -32,6 +32,7 @@ from ...reason import edits
 from ...reason.accounts import setting_account, size_account, tensor_account
 from ...reason.batches import last_batch
 from ...reason.history import numbers
+from ...reason.minibatches import left_over
 from ...reason.misfits import MOVES, Misfit, broken_at, explain
 from ...reason.norm_edits import other_norm
 from ...reason.partings import parted
@@ -201,6 +202,8 @@ class Norm(Family):
         if last_batch(run.evidence, shape[0]) is not None:
             return None
         layer, x = run.layer, run.tensor("input")
+        if x is not None and shape[0] == 1 and left_over(run, x) is not None:
+            return None
         spatial = match["single"] == "spatial element"
         what = "spatial element" if spatial else "value per channel"
         headline = f"{named(run, layer) if layer is not None else 'the normalisation'} in training gets one {what}: {shape_text(shape)}"
