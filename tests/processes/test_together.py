@@ -186,3 +186,102 @@ def work(rank):
     if "2 of 3 processes" in report["diagnoses"][0]["headline"]:  # rank 0, which counts, may be ended before it could say so
         assert "within 2 s" in report["diagnoses"][0]["rendered"] or "within" not in report["diagnoses"][0]["rendered"]
     assert "within 2000 s" not in report["diagnoses"][0]["rendered"]
+
+
+SKIPS = """\
+import random
+
+
+class Stack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.ModuleList(nn.Linear(3, 3) for _ in range(6))
+
+    def forward(self, x):
+        for cell in self.cells:
+            if random.random() < 0.5:
+                continue
+            x = cell(x)
+        return x
+
+
+def work(rank):
+    join(rank)
+    random.seed(3)
+    net = DistributedDataParallel(Stack())
+    for _ in range(6):
+        (net(torch.ones(2, 3)) + 0 * sum(p.sum() for p in net.module.cells[0].parameters())).sum().backward()
+"""
+
+
+def test_layers_that_a_loop_leaves_out(tmp_path: Path) -> None:
+    report = both(tmp_path, SKIPS)
+    best = report["diagnoses"][0]  # type: ignore[index]
+    assert blamed(report) == ("dist.ddp", "main.py", line_of(SKIPS, "random.random() < 0.5")), best["rendered"]
+
+
+FREEZES = """\
+def work(rank):
+    join(rank)
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    if os.path.exists(f"{os.environ['TMPDIR']}/weights-{rank}"):
+        net[0].requires_grad_(False)
+    if rank == 0:
+        print(len(list(net.parameters())))
+    net = DistributedDataParallel(net)
+"""
+
+
+def test_parameters_frozen_on_one_rank(tmp_path: Path) -> None:
+    body = FREEZES.replace(
+        "    net = nn.Seq", "    if rank:\n        open(f\"{os.environ['TMPDIR']}/weights-{rank}\", 'w').close()\n    net = nn.Seq"
+    )
+    report = both(tmp_path, body)
+    best = report["diagnoses"][0]  # type: ignore[index]
+    assert blamed(report) == ("dist.ddp", "main.py", line_of(body, "if os.path.exists")), best["rendered"]
+    assert "2 parameters" in best["headline"] and "4" in best["headline"]
+
+
+TWICE = """\
+from torch.utils.checkpoint import checkpoint
+
+
+class Repeated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.cell = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        for _ in range(2):
+            x = checkpoint(self.cell, x, use_reentrant=True)
+        return x
+
+
+def work(rank):
+    join(rank)
+    net = DistributedDataParallel(Repeated())
+    net(torch.ones(2, 3)).sum().backward()
+"""
+
+
+def test_a_reentrant_checkpoint(tmp_path: Path) -> None:
+    report = both(tmp_path, TWICE)
+    best = report["diagnoses"][0]  # type: ignore[index]
+    assert blamed(report) == ("dist.ddp", "main.py", line_of(TWICE, "use_reentrant=True")), best["rendered"]
+
+
+OUTSIDE = """\
+def work(rank):
+    join(rank)
+    workers = dist.new_group([1])
+    if rank == 1:
+        dist.broadcast(torch.ones(2), src=0, group=workers)
+"""
+
+
+def test_a_rank_outside_of_its_group(tmp_path: Path) -> None:
+    report = both(tmp_path, OUTSIDE)
+    best = report["diagnoses"][0]  # type: ignore[index]
+    assert blamed(report) == ("dist.collective", "main.py", line_of(OUTSIDE, "src=0")), best["rendered"]
+    assert "dist.new_group([1])" in best["rendered"]

@@ -92,20 +92,23 @@ def recompile_forbidden(run: Reading, stance: str) -> Specialised:
 
 
 def counted_attribute(run: Reading) -> tuple[str, Span] | None:
-    """The one number that a module's `forward` counts up on `self`: as an attribute that is no tensor it is a constant to the compiler."""
+    """The one number that a compiled method counts up on `self`: as an attribute that is no tensor it is a constant to the compiler."""
+    compiled = {"forward", "__call__"} | {
+        last_name(a) for s in calls_of(run.sources, "compile") for a in getattr(run.sources.call_at(s), "args", ())
+    }
     found = []
     for source in run.sources.files():
         for node in source.nodes:
-            if isinstance(node, ast.AugAssign) and _is_own_number(source, node):
+            if isinstance(node, ast.AugAssign) and _is_own_number(source, node, compiled):
                 found.append((source.segment(node.target), source.span(node)))
     return found[0] if len(found) == 1 else None
 
 
-def _is_own_number(source: SourceFile, node: ast.AugAssign) -> bool:
+def _is_own_number(source: SourceFile, node: ast.AugAssign, compiled: set[str]) -> bool:
     target, function, cls = node.target, source.function(node), source.class_of(node)
     if not (isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self") or cls is None:
         return False
-    if function is None or function.name in ("__init__", "train", "eval", "reset"):
+    if function is None or function.name not in compiled:
         return False
     first = [
         a.value
