@@ -123,7 +123,9 @@ class Worker(Family):
         headline = f"a worker was killed by the signal {code(signal)}" if signal else "a worker ended without a word"
         if len(calls) == 1:
             return Finding(headline, calls[0], f"{run.sources.segment(calls[0])[:40]} ends the worker", tuple(notes), tuple(fixes))
-        return Finding(headline, built_cause(loader), "starts the workers", tuple(notes), tuple(fixes), confidence=Confidence.POSSIBLE)
+        built = built_cause(loader)
+        because = "starts the workers" if built is not None else "where the end of the worker was noticed"
+        return Finding(headline, built, because, tuple(notes), tuple(fixes), confidence=Confidence.POSSIBLE)
 
     def _seconds(self, run: Reading, loader: LoaderFacts | None, seconds: str) -> Finding:
         calls = calls_in_dataset(run.sources, loader, BLOCKING)
