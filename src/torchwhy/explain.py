@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from typing import BinaryIO
@@ -9,12 +10,16 @@ from typing import BinaryIO
 from .catalogue import load
 from .diagnose import chain, judge, with_notes
 from .evidence.log import BinaryText, read_log
-from .model import Diagnosis, Evidence, Failure, Report
+from .family import Trigger
+from .model import Confidence, Diagnosis, Evidence, Failure, Report
 from .program import BadInput
-from .reason.foreign import is_another_frameworks, untold, what_it_is
+from .reason.foreign import ended_by_scheduler, is_another_frameworks, untold, what_it_is
 from .reason.from_text import failure_of, told
 from .reason.sayings import said_alone, said_more
 from .reason.sayings.surroundings import with_surroundings
+
+_SHORT, _WORDS = 60, 3
+_KINDS = ("RuntimeError", "ValueError", "TypeError", "IndexError", "AttributeError", "UserWarning")
 
 
 def explain_file(file: str) -> Report:
@@ -35,7 +40,9 @@ def explain(stream: BinaryIO) -> Report:
     log = read_log(stream)
     evidence = log.evidence
     if evidence.failure is None:
-        return Report("explain", "passed", None, evidence, remarks=("the text holds no failure",))
+        return bare_message(evidence) or Report("explain", "passed", None, evidence, remarks=("the text holds no failure",))
+    if scheduler := ended_by_scheduler(evidence):
+        return Report("explain", "not-torch", None, evidence, remarks=(scheduler,))
     first = _judged(evidence)
     others = [_judged(replace(evidence, failure=other, others=(), consequences=())) for other in evidence.others]
     if (
@@ -50,6 +57,31 @@ def explain(stream: BinaryIO) -> Report:
     notes = (*log.remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
     first = with_notes(first, notes)
     return replace(first, diagnoses=(*first.diagnoses, *rest), remarks=(*foreign, *notes) if foreign else ())
+
+
+def bare_message(evidence: Evidence) -> Report | None:
+    """The report on an error's words alone, pasted without its type or traceback; only of a short text, and never sure."""
+    if len(evidence.context) > _SHORT:
+        return None
+    for line in evidence.context:
+        if not any(_is_message(trigger, line) for family in load().families for trigger in family.triggers):
+            continue
+        for kind in _KINDS:
+            report = _judged(replace(evidence, failure=Failure(kind, line, "builtins")))
+            if report.diagnoses:
+                sure = tuple(replace(d, confidence=Confidence.POSSIBLE) for d in report.diagnoses)
+                return replace(
+                    report,
+                    diagnoses=sure,
+                    remarks=("read from the words of the error alone: its type and its traceback are not in the text",),
+                )
+    return None
+
+
+def _is_message(trigger: Trigger, line: str) -> bool:
+    """Whether a line has enough of a trigger's words to be that error."""
+    found = re.search(trigger.pattern, line) if not trigger.types and not trigger.raised_in else None
+    return found is not None and len(re.findall(r"[A-Za-z]{2,}", found[0])) >= _WORDS
 
 
 def _judged(evidence: Evidence) -> Report:

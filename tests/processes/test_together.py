@@ -239,7 +239,7 @@ def test_parameters_frozen_on_one_rank(tmp_path: Path) -> None:
     report = both(tmp_path, body)
     best = report["diagnoses"][0]  # type: ignore[index]
     assert blamed(report) == ("dist.ddp", "main.py", line_of(body, "if os.path.exists")), best["rendered"]
-    assert "2 parameters" in best["headline"] and "4" in best["headline"]
+    assert "trains 2" in best["headline"] and "trains 4" in best["headline"]
 
 
 TWICE = """\

@@ -58,6 +58,10 @@ _FRAMEWORKS = re.compile(
     r"tensorflow|\bkeras\b|\bjax(?:lib)?\b|\bxla\b|cupy|numba|ggml|llama\.cpp|ollama|onnxruntime|paddle|mxnet|mindspore|oneflow|GPUassert|\brapids|cudf",
     re.IGNORECASE,
 )
+_SCHEDULER = re.compile(
+    r"DUE TO (?:TIME ?LIMIT|PREEMPTION|NODE FAIL)|CANCELLED AT|wall-?time (?:limit )?exceeded|=>> PBS: job killed|TERM_RUNLIMIT|job preempted",
+    re.I,
+)
 _TORCH_WORDS = re.compile(
     r"\btorch\b|\btensors?\b|\bCUDA|cuDNN|CUBLAS|NCCL|\bdtype\b|scalar type|mat1|state_dict|autograd|\bgrad\b|backward|DataLoader|dynamo|c10::|\bATen\b|aten::"
     r"|out of range in self|[Dd]imension out of range|non-singleton dimension|is invalid for input of size|shapes cannot be multiplied|size mismatch|einsum\\(\\)|input of size"
@@ -123,6 +127,23 @@ def what_it_is(evidence: Evidence) -> str:
         line = next((f.code for f in reversed(failure.frames) if f.span == where and f.code), "")
         text += f", at {where.file}:{where.line}" + (f": {code(line.splitlines()[-1].strip())}" if line else "")
     return text
+
+
+def ended_by_scheduler(evidence: Evidence) -> str:
+    """One line on a job that its scheduler ended, where the text says so and nothing else failed; empty otherwise."""
+    failure = evidence.failure
+    if failure is not None and failure.error_type not in ("SIGTERM", "SignalException", "SIGKILL", "ChildFailedError", "KeyboardInterrupt"):
+        return ""
+    said = next((line for line in evidence.context if _SCHEDULER.search(line)), "") or (
+        failure.message if failure is not None and _SCHEDULER.search(failure.message) else ""
+    )
+    if not said:
+        return ""
+    why = "its time limit" if re.search(r"TIME ?LIMIT|wall-?time", said, re.I) else "another job or a user"
+    return (
+        f"the scheduler (such as Slurm) ended the job for {why}: {code(said.strip()[:160])}; the SIGTERM (signal 15) is how it does. Nothing failed in the "
+        "program: ask for more time, save checkpoints and resume from the last one"
+    )
 
 
 def untold(evidence: Evidence) -> str:

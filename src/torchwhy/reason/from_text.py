@@ -17,7 +17,7 @@ _ABOUT = {
     "device": r"cuda:\d|device|\bcpu\b|\bgpu\b|device_map|mps",
     "memory": r"[GM]i?B\b|allocated|memory|batch|Killed|oom|shm|resident|rss|checkpoint shards|num_workers|free|Mem:",
     "cuda": r"ssertion|label|class|vocab|ignore|unique|index|embed|capabilit|sm_\d|driver|version|cu\d{2,3}\b|nvidia|docker|GPU|\.so\b|LD_LIBRARY|toolkit|compat",
-    "dist": r"rank|world|port|nccl|gloo|timeout|torchrun|nnodes|nproc|master|rdzv|LISTEN|barrier|socket|find_unused",
+    "dist": r"rank|world|resize|vocab|token|port|nccl|gloo|timeout|torchrun|nnodes|nproc|master|rdzv|LISTEN|barrier|socket|find_unused",
     "compile": r"recompil|reason|graph break|dynamo|inductor|triton|guard|dynamic|backend|compile",
     "autograd": r"grad|detach|loss|backward|no_grad|inplace|in-place|graph|retain",
     "data": r"worker|shm|pickle|lambda|collate|sample|dataset|spawn|fork|num_workers|ulimit",
@@ -79,6 +79,7 @@ def told(diagnosis: Diagnosis, evidence: Evidence) -> Diagnosis:
     group = diagnosis.family.partition(".")[0]
     notes = [*diagnosis.notes, *_words(diagnosis, failure), *_inner_call(failure)]
     notes += _forward_call(evidence)
+    notes += _inner_words(failure)
     if failure.rank is not None and f"rank {failure.rank}" not in " ".join((diagnosis.headline, *notes)):
         notes.append(f"it was raised in rank {failure.rank}")
     if failure.worker is not None:
@@ -138,6 +139,14 @@ def _words(diagnosis: Diagnosis, failure: Failure) -> list[str]:
     said = " ".join((diagnosis.headline, *diagnosis.notes))
     new = [line for line in lines if line not in said and (line is lines[0] or re.search(r"\d|['\"`]\w|error", line))]
     return [f"the error says: {code_long(' '.join(new), 480)}"] if new else []
+
+
+def _inner_words(failure: Failure) -> list[str]:
+    """What a worker's or another process's own exception says, in full."""
+    inner = failure.caused_by
+    if failure.worker is None or inner is None:
+        return []
+    return [f"the worker's error says: {code_long(inner.message.splitlines()[0] if inner.message else '', 300)}"]
 
 
 def _inner_call(failure: Failure) -> list[str]:

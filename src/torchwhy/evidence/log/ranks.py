@@ -54,7 +54,16 @@ def judge_order(found: Sequence[Found], lines: Sequence[Line]) -> Verdict:
     named = _rank_named(lines)
     progress = _progress(lines) if len(roots) > 1 else {}
     survived = {id(f) for n, f in enumerate(roots[:-1]) if _survived(f, roots[-1:], progress, lines)}
-    first = min(roots, key=lambda f: (id(f) in survived, _is_killed(f), named is not None and f.failure.rank != named, f.start))
+    first = min(
+        roots,
+        key=lambda f: (
+            id(f) in survived,
+            _is_killed(f),
+            not f.failure.frames and not _is_killed_by_system(f),
+            named is not None and f.failure.rank != named,
+            f.start,
+        ),
+    )
     rest = [f for f in roots if f is not first]
     after = [f for f in apart if f not in roots]
     if first.failure.rank is not None:
@@ -117,6 +126,8 @@ def _follows(failure: Failure, alone: bool) -> bool:
     """Whether this is the kind of failure that another one brings about."""
     if alone or failure.caused_by is not None and not _follows(failure.caused_by, False):
         return False
+    if not failure.message and not failure.frames:  # `terminate called` without its reason
+        return True
     if failure.error_type in _ENDED or failure.error_type in _AFTERMATH:
         return not failure.error_type.startswith("Dist") or bool(_PEER.search(failure.message))
     return bool(_PEER.search(failure.message))
@@ -125,6 +136,10 @@ def _follows(failure: Failure, alone: bool) -> bool:
 def _is_killed(found: Found) -> bool:
     """A signal without more to say comes after an error that says why, except a kill by the system."""
     return found.failure.error_type.startswith("SIG") and found.failure.error_type != "SIGKILL"
+
+
+def _is_killed_by_system(found: Found) -> bool:
+    return found.failure.error_type in ("SIGKILL", "SIGBUS", "SIGSEGV")
 
 
 def _best_of(found: Sequence[Found]) -> Found:

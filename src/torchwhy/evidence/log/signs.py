@@ -25,6 +25,7 @@ _VICTIM = re.compile(r"Kill(?:ed)? process \d+,? \(([^)\n]{1,60})\)|oom-kill:.*\
 _OURS = re.compile(r"python|^pt_|torch|accelerate|deepspeed|ray|ipykernel|jupyter|\.py\b|train", re.IGNORECASE)
 _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
+    r"|(?:Unable to load any of \{lib|Could not load (?:dynamic )?library:? '?lib|Cannot load symbol cu|lib\w+\.so[\w.]*: cannot open shared).*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
     r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .* cannot be retrieved.*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
 )

@@ -30,6 +30,7 @@ from ...reason.wording import code, first_fitting, place
 
 _WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
 _BETWEEN_TWO = re.compile(r"\bi?(?:send|recv)\(")
+_FINGERPRINT = re.compile(r"Rank (\d+) is running collective: CollectiveFingerPrint\(.*?OpType=(\w+)(?:, TensorShape=\[([\d, ]*)\])?")
 _ALL = "a collective is one call of all ranks together: every rank must reach it, in the same order and with the same sizes"
 
 
@@ -125,7 +126,13 @@ class Collective(Family):
         elif groups.get("why") or groups.get("bytes") or groups.get("mismatch"):
             said = groups.get("why") or groups.get("bytes") or " ".join((groups.get("mismatch") or "").split())
             headline = f"{call}: the ranks' tensors or calls do not match"
-            notes.append(f"torch says: {code(said)}")
+            calls = [f"rank {rank} is in {name} of [{sizes}]" for rank, name, sizes in _FINGERPRINT.findall(said)]
+            if len(calls) == 2:
+                headline = ", ".join(calls).replace(", rank", " while rank")
+                notes.append("at the same place in their order of calls the ranks make different ones: one of them made a call that is not made on every rank, or left one out")
+                fixes.append(Fix("see that all ranks make the calls in the same order: what only one rank is to do (logging, saving) may hold no collective", (), "display-only"))
+            else:
+                notes.append(f"torch says: {code(said)}")
             if not groups.get("mismatch") and (made := made_at(run, run.raised)) is not None:
                 cause, because = made[1], "makes what does not fit"
                 notes.append(_made(*made))

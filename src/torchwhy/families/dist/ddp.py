@@ -40,7 +40,7 @@ class Ddp(Family):
         Trigger(r"Expected to have finished reduction in the prior iteration"),
         Trigger(r"(?P<twice>mark a variable ready only once|marked (?:as )?ready twice)"),
         Trigger(
-            r"params\[(?P<index>\d+)\] in this process with sizes (?P<sizes>\[[\d, ]*\]) appears not to match|(?P<count>DDP expects same model across all ranks[^\n]*)"
+            r"params\[(?P<index>\d+)\] in this process with (?:sizes|shape) (?P<sizes>\[[\d, ]*\]) appears not to match|(?P<count>DDP expects same model across all ranks[^\n]*)"
         ),
         Trigger(r"(?P<frozen>DistributedDataParallel is not needed)"),
         Trigger(r"(?P<devices>device_ids and output_device arguments only work|DistributedDataParallel device_ids)"),

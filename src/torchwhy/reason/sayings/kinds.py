@@ -7,6 +7,21 @@ from .saying import Saying
 _CLASS_LOSS = r"cross_entropy|CrossEntropy|nll_loss|NLLLoss|criterion|loss_f"
 
 SAYINGS = (
+    Saying(
+        "dtype.mismatch",
+        r"Must flatten tensors with uniform dtype but got torch\.(?P<one>\w+) and torch\.(?P<other>\w+)",
+        ("FSDP joins {one} and {other} parameters of a module, which must be one dtype",),
+        ("FullyShardedDataParallel flattens all parameters of a module that it wraps into one tensor: they need a uniform dtype",
+         "adapters (LoRA) and norms are often kept in float32 beside a base model in bfloat16"),
+        "cast the module to one dtype before it is wrapped (`model.to(torch.bfloat16)`), or wrap the parts of another dtype by themselves",
+    ),
+    Saying(
+        "dist.ddp",
+        r"Must flatten tensors with uniform `?requires_grad`?",
+        ("FSDP joins frozen and trained parameters of a module",),
+        ("FullyShardedDataParallel flattens all parameters of a module into one tensor, which requires grad or does not",),
+        "pass `use_orig_params=True`, or wrap the frozen parts by themselves",
+    ),
     # ── dtypes ────────────────────────────────────────────────────────────────────────────────────────────────────────
     Saying(
         "dtype.loss-target",

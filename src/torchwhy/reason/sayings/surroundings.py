@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...model import Diagnosis, Evidence, Failure, Fix
 from ..printed import around
-from .numbers import of_two_sizes
+from .numbers import of_that_size, of_two_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Sign:
     """Must be found in the message."""
     also: str = ""
     """Must be found too, anywhere."""
+    drops: str = ""
+    """General notes that this reason makes void; its remedy then stands instead of the general ones."""
 
 
 SIGNS = (
@@ -106,6 +108,95 @@ SIGNS = (
         "the job may use {limit}",
         message="killed by signal",
     ),
+    Sign(
+        "autograd.inplace-saved",
+        r"DistributedDataParallel|nn/parallel/distributed\.py|\bDDP\(",
+        "the saved tensor belongs to a batch normalisation: DDP copies rank 0's buffers (`running_mean`, `running_var`) into the module at each "
+        "forward, in place, so a second forward before the backward overwrites what the first one saved",
+        "pass `broadcast_buffers=False` to DistributedDataParallel, use SyncBatchNorm, or make one forward of both inputs (`torch.cat`)",
+        also=r"BatchNorm|batch_norm|batchnorm",
+        drops=r"writers are|the write itself",
+    ),
+    Sign(
+        "cuda.library",
+        r"\|\s+\d+\s+N/A\s+N/A\s+(?P<pid>\d+)\s+[CG+]+\s+(?P<name>\S[^|]*?)\s+(?P<held>\d{3,}MiB)",
+        "process {pid} (`{name}`) holds {held} of the GPU's memory: the library could get none for its workspace, an out-of-memory in disguise",
+        "free the memory: stop that process, give it less (a server's `gpu_memory_utilization`), or use another GPU (CUDA_VISIBLE_DEVICES)",
+        message=r"ALLOC_FAILED|NOT_INITIALIZED",
+        drops=r"come up late|earlier kernel",
+    ),
+    Sign(
+        "memory.cuda",
+        r"\|\s+\d+\s+N/A\s+N/A\s+(?P<pid>\d+)\s+[CG+]+\s+(?P<name>\S[^|]*?)\s+(?P<held>\d{3,}MiB)",
+        "nvidia-smi in the text: process {pid} (`{name}`) holds {held}",
+    ),
+    Sign(
+        "memory.cuda",
+        r"key_cache|past_key_value|cache_utils\.py|\bkv[_ -]?cache|\bKVCache",
+        "while text is generated, the cache of keys and values (KV cache) grows with each token and each sequence, and no graph is kept",
+        "generate fewer sequences at once or fewer tokens (`max_new_tokens`), or use an offloaded or quantized cache",
+        drops=r"graph|in evaluation|attention scores|weights are moved",
+    ),
+    Sign(
+        "memory.cuda",
+        r"\b(?P<name>num_return_sequences|num_beams|max_new_tokens|max_length|batch_size)\s*[=:]\s*(?P<value>\d+)(?:[\s\S]{0,200}?\b(?P<name2>max_new_tokens|num_return_sequences)\s*[=:]\s*(?P<value2>\d+))?",
+        "the text has `{name}` {value}",
+        also=r"key_cache|past_key_value|cache_utils\.py|\.generate\(",
+    ),
+    Sign(
+        "memory.cuda",
+        r"ipython-input|\bCell In|Input In",
+        "in a notebook what earlier cells made stays alive: when a cell that loads a model runs a second time, the first one keeps its memory until the new one is bound to the name",
+        "before it: `del model; gc.collect(); torch.cuda.empty_cache()`, or restart the kernel",
+        also=r"from_pretrained|\.cuda\(\)|\.to\(|load_model|already|allocated before",
+        drops=r"attention scores|weights are moved|graph",
+    ),
+    Sign(
+        "memory.cuda",
+        r"allocated(?: before| already)?\s*[:=]\s*(?P<before>\d[\d.]* ?[GM]i?B)",
+        "{before} was allocated already, as the text shows",
+        also=r"ipython-input|\bCell In|Input In",
+    ),
+    Sign(
+        "memory.cpu",
+        r"(?m)^Mem:\s+(?P<total>\d[\d.]*[GM]i?)",
+        "this is the computer's own memory (RAM): it has {total} in all",
+        message="DefaultCPUAllocator",
+    ),
+    Sign(
+        "memory.cpu",
+        r"DefaultCPUAllocator",
+        "this is the computer's own memory (RAM), no GPU is involved",
+        "work through it in smaller pieces: fewer samples or frames at a time, tiles or chunks, or half precision",
+        message="DefaultCPUAllocator",
+    ),
+    Sign(
+        "compile.backend",
+        r"Python\.h: No such file",
+        "the C compiler (gcc) that Triton or Inductor starts found no `Python.h`: the development headers of this Python are not installed",
+        "install Python's headers, such as `apt-get install python3-dev` (python3.x-dev of the version in use)",
+        drops=r"the step at fault",
+    ),
+    Sign(
+        "compile.backend",
+        r"/include/python(?P<version>3\.\d+)\b",
+        "it looked in the headers of Python {version}: the package is python{version}-dev",
+        also=r"Python\.h: No such file",
+    ),
+    Sign(
+        "cuda.assert",
+        r"input_val >= zero|binary_cross_entropy|BCELoss",
+        "`BCELoss` takes probabilities between 0 and 1: the raw outputs of a last layer (logits) lie outside, and nan does too",
+        "put a sigmoid after the last layer, or give the logits to `BCEWithLogitsLoss` (binary_cross_entropy_with_logits)",
+        also=r"input_val >= zero|>= zero && \S+ <= one",
+    ),
+    Sign(
+        "cuda.assert",
+        r"float16|fp16|\bhalf\b",
+        "the model runs in float16, which ends at 65504: larger values become inf, and nan after the softmax",
+        "run it in bfloat16 or float32 (bfloat16 has float32's range; GPUs before Ampere need float32)",
+        also=r"multinomial|probability tensor",
+    ),
 )  # fmt: skip
 
 
@@ -121,10 +212,16 @@ def with_surroundings(diagnosis: Diagnosis, failure: Failure, evidence: Evidence
         if found is None or not re.search(sign.also, text):
             continue
         groups = {name: " ".join(said.replace("`", "'").split())[:200] for name, said in found.groupdict().items() if said is not None}
+        if sign.drops:
+            notes = [note for note in notes if not re.search(sign.drops, note)]
+            fixes = fixes[:place]
         notes.append(sign.note.format_map(groups))
         if sign.fix:
             fixes.insert(place, Fix(sign.fix.format_map(groups), (), "display-only"))
             place += 1
+    if diagnosis.family.startswith("memory.") and (told := of_that_size(failure.message, text)) is not None:
+        notes.append(told[0])
+        fixes = [told[1]] if told[1] is not None else fixes
     if diagnosis.family.startswith("shape.") and (sizes := of_two_sizes(failure.message, text)) is not None:
         notes.append(sizes[0])
         fixes.insert(place, sizes[1])

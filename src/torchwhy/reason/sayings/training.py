@@ -156,6 +156,24 @@ SAYINGS = (
         near=r"[nN]ormalize|transforms/",
         wins=True,
     ),
+    Saying(
+        "data.collate",
+        r"expected sequence of length (?P<one>\d+) at dim (?P<dim>\d+) \(got (?P<other>\d+)\)",
+        ("samples of lengths {one} and {other} are made one tensor",),
+        ("a batch needs rows of the same length: those of {one} and {other} values were not padded (a collator pads what it knows: `input_ids` and the mask, "
+         "not every other column, such as `labels`)",),
+        "pad that column too (labels with -100: `DataCollatorForSeq2Seq`), truncate to one length, or remove the column",
+        near=r"collat|tokenization_utils|feature_extraction|dataloader|fetch\.py",
+        wins=True,
+    ),
+    Saying(
+        "module.forward-args",
+        r"(?P<owner>\w+)\.(?P<method>compute_loss|training_step|validation_step|test_step|prediction_step|evaluate|log|forward|configure_optimizers|on_\w+|create_optimizer\w*|_save_checkpoint|lr_scheduler_step|optimizer_step)\(\) got an unexpected keyword argument '(?P<key>\w+)'",
+        ("`{owner}.{method}` does not take `{key}`, which the framework passes",),
+        ("the program's class overrides `{method}`; the version of the framework that is installed (transformers, Lightning) is newer than the override, and calls it with `{key}`",),
+        "accept it: add `{key}=None`, or `**kwargs`, to the parameters of `{method}`; or install the version that the code was written for",
+        near=r"transformers/|lightning/|accelerate/|trl/|diffusers/",
+    ),
     # ── modules ───────────────────────────────────────────────────────────────────────────────────────────────────────
     Saying("module.forward-args", r"Module \[?(?P<name>\w+)\]? is missing the required \"forward\" function", ("`{name}` does not implement `forward`",), ("the method is missing, misspelt, or indented into another function",), "define `def forward(self, ...)` in the class"),
     Saying(
