@@ -35,6 +35,13 @@ def user_stack(run: Reading) -> tuple[Frame, ...]:
     return ()
 
 
+def frames_in(run: Reading, head: str) -> tuple[Frame, ...]:
+    """The program's frames of a traceback that is printed below such a line, in the text around the error."""
+    _, found, text = "\n".join(run.evidence.context).partition(head)
+    text = text.partition("Triggered internally")[0]
+    return tuple(_frame(run, m) for m in _FRAME.finditer(text) if not _TORCH.search(m["file"])) if found else ()
+
+
 def inside(evidence: Evidence, failure: Failure) -> Failure | None:
     """The op's own error that the compiler met when it ran the program's op on tensors without data, at the program's line."""
     said = _INSIDE.search(failure.message) if failure.error_type in ("TorchRuntimeError", "Unsupported", "BackendCompilerFailed") else None
