@@ -65,9 +65,7 @@ class Ddp(Family):
                 "wrap only modules that are trained, or freeze after wrapping",
             )
         if groups.get("devices"):
-            where = find(r"module parameters \{([^}]*)\}", run.failure.message, 1)
-            return self._plain(run, "`device_ids` is given, but the module is not on that one GPU", [f"the module's parameters are on {code(where)}" if where else "", "`device_ids` is for a module on one GPU; on the CPU it must be left out"],
-                               "move the module to its GPU before wrapping, or leave device_ids out on the CPU")  # fmt: skip
+            return self._on_devices(run)
         if groups.get("attribute"):
             name = groups["attribute"]
             return self._plain(
@@ -77,6 +75,22 @@ class Ddp(Family):
                 f"use model.module.{name}",
             )
         return self._unused(run)
+
+    def _on_devices(self, run: Reading) -> Diagnosis:
+        where = find(r"module parameters \{([^}]*)\}", run.failure.message, 1)
+        without = tuple(e for name in ("device_ids", "output_device") for e in edits.remove_keyword(run.sources, run.raised, name))
+        return run.diagnosis(
+            self,
+            "`device_ids` is given, but the module is not on that one GPU",
+            run.raised,
+            "",
+            notes=[
+                f"the module's parameters are on {code(where)}" if where else "",
+                "`device_ids` is for a module on one GPU; on the CPU it must be left out",
+            ],
+            fixes=[Fix("leave `device_ids` out: on the CPU there is none", without), Fix("move the module to its GPU before it is wrapped")],
+            confidence=Confidence.LIKELY,
+        )
 
     def _unlike(self, run: Reading, sizes: str) -> Diagnosis:
         """The ranks' models differ: in the sizes of a parameter, or in how many are trained."""
@@ -156,8 +170,12 @@ class Ddp(Family):
         if len(entered) != 1:
             return self._plain(run, headline, notes, "use checkpoint(..., use_reentrant=False), or static_graph=True in DistributedDataParallel")
         notes.insert(0, f"the checkpoint at {place(entered[0])} is reentrant: it runs a backward of its own each time, and a shared or repeated layer is ready once in each")
-        fixes = [Fix("checkpoint with `use_reentrant=False`", without_reentry(run.sources, entered[0])), Fix("pass static_graph=True to DistributedDataParallel")]
+        fixes = [Fix("checkpoint with `use_reentrant=False`", without_reentry(run.sources, entered[0])), Fix("pass static_graph=True to DistributedDataParallel", self._static(run))]
         return run.diagnosis(self, first_fitting(headline), entered[0], "a reentrant checkpoint", notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
+
+    def _static(self, run: Reading) -> edits.Edits:
+        built = [*calls_of(run.sources, "DistributedDataParallel"), *calls_of(run.sources, "DDP")]
+        return edits.set_keyword(run.sources, built[0], "static_graph", "True") if len(built) == 1 else ()
 
     def _plain(self, run: Reading, headline: str, notes: list[str], fix: str, cause: Cause | None = None, because: str = "") -> Diagnosis:
         return run.diagnosis(
