@@ -105,6 +105,39 @@ for rows in (6, 6, 4):
         },
         "has 4 in dimension 0, it was compiled for 6",
     ),
+    "an example of one sample": (
+        "compile.dynamic-shape",
+        {
+            "main.py": """\
+import torch
+from torch import nn
+
+sample = torch.rand(1, 5)  #~ cause
+rows = torch.export.Dim("rows", min=1, max=64)
+torch.export.export(nn.Linear(5, 2), (sample,), dynamic_shapes=({0: rows},))
+"""
+        },
+        "sizes 0 and 1 are always specialised",
+    ),
+    "an input without a mark": (
+        "compile.dynamic-shape",
+        {
+            "main.py": """\
+import torch
+
+
+@torch.compile(backend="eager")
+def blend(x, y):
+    return x * y  #~ cause
+
+
+x, y = torch.rand(11), torch.rand(11)
+torch._dynamo.mark_dynamic(x, 0)
+blend(x, y)
+"""
+        },
+        "`y` has the same size and no mark",
+    ),
     "a module kept by a dataset": (
         "data.worker",
         {

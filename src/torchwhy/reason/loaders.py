@@ -50,7 +50,7 @@ def argument_cause(run: Reading, parameter: str, position: int = -1, value: obje
     if found is None and expression is not None and expression.keyword != "**":
         found = run.expression_origins(expression.span, run.calls, value)
     chain = found.origins if found is not None else ()
-    if (not chain or chain[-1].form == "name") and (only := _only_setting(run, parameter, value)) is not None:
+    if (not chain or chain[-1].form == "name") and (only := only_setting(run, parameter, value)) is not None:
         return Cause(only)
     strange = next((n for n, o in enumerate(chain) if n and o.kind == "argument" and not _is_kin(o.name, parameter)), len(chain))
     return _deciding(Cause(chain[strange - 1].span, chain[:strange])) if chain else found
@@ -61,7 +61,7 @@ def _is_kin(name: str, option: str) -> bool:
     return bool({w for w in name.lower().split("_") if len(w) > 3} & set(option.split("_"))) or name == option
 
 
-def _only_setting(run: Reading, name: str, value: object) -> Span | None:
+def only_setting(run: Reading, name: str, value: object) -> Span | None:
     """The one literal in the program that stands for a name, as a keyword, an entry or an assignment, and has this value."""
     if value is None:
         return None

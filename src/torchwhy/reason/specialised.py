@@ -74,6 +74,44 @@ def declared_wider(run: Reading) -> Specialised | None:
     )  # fmt: skip
 
 
+def example_of_one(run: Reading, which: str, value: str) -> Specialised | None:
+    """An example input of size 0 or 1 in the dynamic dimension: `torch.export` takes these two for constants always."""
+    call = run.sources.call_at(run.raised)
+    if value not in ("0", "1") or call is None or last_name(call.func) != "export" or len(call.args) < 2:
+        return None
+    source = run.sources.file(run.raised.file)
+    given = run.expression_origins(source.span(call.args[1]), run.calls) if source is not None else None
+    at = given.span if given is not None else run.raised
+    listed = run.sources.node_at(at)
+    if isinstance(listed, ast.Tuple) and len(listed.elts) == 1:
+        at = run.expression_origins(run.sources.span_of(at.file, listed.elts[0]), run.calls).span
+    return Specialised(
+        first_fitting(f"{which} is dynamic, but the example input has size {value} there", f"a dynamic dimension has size {value} in the example input"),
+        at,
+        f"the example has size {value}",
+        (
+            f"sizes 0 and 1 are always specialised to a constant: of an example of size {value} the compiler can't tell that other sizes are meant",
+            f"the example input is {code(run.sources.segment(at))}",
+        ),
+        "export with an example of size 2 or more in that dimension (two samples, `torch.cat([x, x])`)",
+    )  # fmt: skip
+
+
+def marked_too(run: Reading, dim: str, value: str) -> tuple[tuple[str, ...], edits.Edits]:
+    """Inputs of the failing call that have the same size and are not marked dynamic, and the edit that marks them beside the one that is."""
+    marks = [s for s in calls_of(run.sources, "mark_dynamic") if run.sources.arguments(s)]
+    call, frame = run.sources.call_at(run.raised), run.frame
+    if len(marks) != 1 or call is None or frame is None or not dim.isdigit() or not value.isdigit():
+        return (), ()
+    marked = run.sources.arguments(marks[0])[0].text
+    names = [a.id for a in (*call.args, *(k.value for k in call.keywords)) if isinstance(a, ast.Name) and a.id != marked]
+    shapes = {v.name: getattr(v.value, "shape", None) or () for v in frame.locals}
+    same = tuple(n for n in names if len(shapes.get(n, ())) > int(dim) and shapes[n][int(dim)] == int(value))
+    text = run.sources.segment(marks[0])
+    lines = "\n".join(text.replace(f"({marked}", f"({name}", 1) for name in same)
+    return same, edits.insert_after(run.sources, marks[0].file, marks[0].line, lines) if same else ()
+
+
 def recompile_forbidden(run: Reading, stance: str) -> Specialised:
     """A size that was not compiled for, after `torch.compiler.set_stance("fail_on_recompile")`."""
     set_at = [s for s in calls_of(run.sources, "set_stance") if stance in run.sources.segment(s)]

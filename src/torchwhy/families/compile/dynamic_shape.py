@@ -26,8 +26,8 @@ from ...reason.dynamic_edits import cut_to
 from ...reason.edits import Edits
 from ...reason.printed import arguments_in, around, find
 from ...reason.reading import Reading, reading
-from ...reason.specialised import Specialised, counted_attribute, declared_wider, recompile_forbidden
-from ...reason.wording import code, first_fitting, place
+from ...reason.specialised import Specialised, counted_attribute, declared_wider, example_of_one, marked_too, recompile_forbidden
+from ...reason.wording import code, first_fitting, listed, place
 
 _CHANGES = re.compile(r"%|^f['\"]|str\(|format\(|float\(|int\(|\.item\(\)|^\w+ [-+*/] |^[ijknst]$|step|epoch|name|index")
 
@@ -87,6 +87,8 @@ class DynamicShape(Family):
         name = find(r"L\['(\w+)'\]", what, 1) or what
         dim = find(r"size\(\)\[(\d+)\]", what, 1)
         which = f"dimension {dim} of {code(name)}" if dim else code(name)
+        if (example := example_of_one(run, which, value)) is not None:
+            return self._told(run, example)
         literals = literal_lines(run.sources, value)
         at = stack[-1].span if stack else literals[0] if len(literals) == 1 else run.raised
         notes = [
@@ -97,6 +99,14 @@ class DynamicShape(Family):
         notes += [
             f"{value} is written at {place(span)}: {code(run.sources.line_text(span.file, span.line).strip())}" for span in literals[:3]
         ]
+        made = cut_to(run, name, int(dim or 0), int(value)) if value.isdigit() else ()
+        unmarked, marking = marked_too(run, dim, value)
+        fix = f"take the size from the tensor ({name}.shape[{dim or 0}]) instead of the constant {value}, or remove the mark"
+        if unmarked and not made:
+            notes.append(
+                f"{listed([code(n) for n in unmarked])} {'has' if len(unmarked) == 1 else 'have'} the same size and no mark: what is not marked is static, and fixes what it meets"
+            )
+            fix, made = f"mark {listed([code(n) for n in unmarked])} as dynamic too", marking
         return self._answer(
             run,
             first_fitting(
@@ -105,9 +115,9 @@ class DynamicShape(Family):
             at,
             f"a fixed {value} meets it here",
             notes,
-            f"take the size from the tensor ({name}.shape[{dim or 0}]) instead of the constant {value}, or remove the mark",
+            fix,
             tuple(Label(f.span, "") for f in stack[:-1]),
-            cut_to(run, name, int(dim or 0), int(value)) if value.isdigit() else (),
+            made,
         )
 
     def _recompiled(self, run: Reading, text: str) -> Diagnosis:

@@ -17,13 +17,13 @@ Not to be confused with: `compile.dynamic-shape`, `compile.backend`.
 
 from __future__ import annotations
 
-import ast
 import re
 
 from ...family import Example, Family, LogExample, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Label
 from ...reason import edits
 from ...reason.compiled import decides_branch, user_stack
+from ...reason.loaders import only_setting
 from ...reason.printed import find
 from ...reason.reading import reading
 from ...reason.wording import code, first_fitting, place
@@ -96,9 +96,8 @@ class GraphBreak(Family):
                 "display-only",
             )
         ]
-        whole = [(s, n.value) for s in run.sources.files() for n in s.nodes if isinstance(n, ast.keyword) and n.arg == "fullgraph"]
-        asked = [s.span(value) for s, value in whole if s.segment(value) == "True"]
-        parted = edits.replace_text(asked[0], "False") if len(asked) == 1 else ()
+        asked = only_setting(run, "fullgraph", True)
+        parted = edits.replace_text(asked, "False") if asked is not None else ()
         title = "compile without fullgraph=True: the graph breaks here, and the rest is compiled"
         fixes.append(Fix(title, parted, changes="a graph break costs time at every call"))
         trail = (*(Label(f.span, "") for f in stack[:-1]), Label(run.raised, "raised here"))
