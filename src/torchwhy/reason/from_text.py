@@ -16,7 +16,7 @@ _ABOUT = {
     "dtype": r"float16|bfloat16|bf16|fp16|float32|fp32|half|mixed|precision|dtype|amp|autocast|8bit|4bit|int64|long",
     "device": r"cuda:\d|device|\bcpu\b|\bgpu\b|device_map|mps",
     "memory": r"[GM]i?B\b|allocated|memory|batch|Killed|oom|shm|resident|rss|checkpoint shards|num_workers|free|Mem:",
-    "cuda": r"ssertion|label|class|vocab|ignore|unique|index|embed|capabilit|sm_\d|driver|version|cu\d{2,3}\b|nvidia|docker|GPU|\.so\b|LD_LIBRARY|toolkit|compat",
+    "cuda": r"label|class|vocab|ignore|unique|index|embed|capabilit|sm_\d|driver|version|cu\d{2,3}\b|nvidia|docker|GPU|\.so\b|LD_LIBRARY|toolkit|compat",
     "dist": r"rank|world|resize|vocab|token|port|nccl|gloo|timeout|torchrun|nnodes|nproc|master|rdzv|LISTEN|barrier|socket|find_unused",
     "compile": r"recompil|reason|graph break|dynamo|inductor|triton|guard|dynamic|backend|compile",
     "autograd": r"grad|detach|loss|backward|no_grad|inplace|in-place|graph|retain",
@@ -37,7 +37,7 @@ _MISSING = {
     "dist": "what the other processes did at the same time, unless they printed it",
     "compile": "what the compiler saw of the values",
 }
-_TRAIL, _QUOTES, _LINES = 5, 4, 8
+_TRAIL, _QUOTES, _LINES = 5, 5, 8
 _ADVICE = re.compile(
     r"If reserved (?:memory|but unallocated).*|See documentation for Memory.*|CUDA kernel errors might.*|For debugging consider.*|Compile with `TORCH_USE.*"
     r"|Search for `cuda.*|Hint: .*|Exception raised from .*|frame #.*|Check the documentation.*|You can (?:enable|suppress).*|Set TORCH.*|In addition, you can set.*|For more information.*"
@@ -109,7 +109,10 @@ def quotes(evidence: Evidence, failure: Failure, diagnosis: Diagnosis) -> list[s
         if (
             line[:200] in failure.message
             or len(line) < 4
-            or re.match(r'^[\W_]+$|File "|Traceback \(|return |raise |self = |frame #\d|what\(\): |warnings\.warn\(', line)
+            or re.match(
+                r'^[\W_]+$|File "|Traceback \(|return |raise |self = |frame #\d|what\(\): |\S+\.cuh?:\d+: |.*Assertion .{1,200}failed|warnings\.warn\(',
+                line,
+            )
         ):
             continue
         words = set(re.findall(r"[a-z_]\w{3,}", line.lower()))

@@ -40,6 +40,7 @@ class MemoryNumbers:
 
 def memory_numbers(message: str) -> MemoryNumbers | None:
     """The numbers of an out-of-memory message of the CPU's, CUDA's, HIP's or XPU's allocator, of any torch version; None for any other text."""
+    message = " ".join(message.split())
     if not re.search(r"out of memory|DefaultCPUAllocator|[Uu]nable to allocate", message):
         return None
     tried = _find(message, rf"[Tt]ried to allocate {_AMOUNT}") or _find(message, rf"[Uu]nable to allocate {_AMOUNT}")

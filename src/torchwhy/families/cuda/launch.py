@@ -54,6 +54,13 @@ _OLD = {
     "6.1": "Pascal",
     "7.0": "Volta",
 }
+_CARDS = (
+    ("3.7", r"\bK80\b"), ("5.2", r"\bM60\b|\bM40\b"), ("6.0", r"\bP100\b"), ("6.1", r"\bP40\b|\bP4\b|GTX 10[5-8]0|TITAN X[pP]?\b"),
+    ("7.0", r"\bV100\b|TITAN V\b"), ("7.5", r"\bT4\b|RTX 20[678]0|GTX 16[56]0|Quadro RTX"), ("8.0", r"\bA100\b|\bA30\b"),
+    ("8.6", r"RTX 30[5-9]0|\bA10\b|\bA40\b|RTX A[2456]000|\bA16\b"), ("8.9", r"RTX 40[6-9]0|\bL40S?\b|\bL4\b|RTX 6000 Ada"),
+    ("9.0", r"\bH[12]00\b|\bGH200\b"), ("10.0", r"\bB[12]00\b|\bGB200\b"), ("12.0", r"RTX 50[6-9]0|RTX PRO [456]000"),
+)  # fmt: skip
+"""Compute capabilities by the cards' names (NVIDIA's list of CUDA GPUs)."""
 _SINCE = (("12.8", ("10.0", "12.0")), ("12.9", ("10.3", "12.1")), ("13.0", ("11.0", "8.8")))
 """CUDA versions and the compute capabilities that came with them (CUDA's release notes)."""
 
@@ -99,6 +106,7 @@ class Launch(Family):
             or find(r"capability sm_(\d{2,3})", text, 1)
             or find(r"(?:cuda )?capability,? \(?(\d+[., ]+\d)", text, 1)
         )
+        level = level or next((capability for capability, names in _CARDS if re.search(names, gpu or text)), "")
         level = f"{level[:-1]}.{level[-1]}" if level.isdigit() else re.sub(r"[, ]+", ".", level)
         known = re.findall(r"\b(?:sm|gfx|compute)_?\d+\w*", find(r"supports CUDA capabilities ([^\n]+)", text, 1))
         lowest = find(r"\((\d+\.\d)\) ?- ?\(\d+\.\d\)", text, 1)
@@ -131,6 +139,14 @@ class Launch(Family):
         elif level in _OLD and (lowest or known):
             notes.append("builds for newer CUDA versions no longer include old GPUs: they were dropped")
             remedy = "install a build of PyTorch for an older CUDA (cu126, or cu118), which still has kernels for this GPU"
+        flags = find(r"(?:arch flags|TORCH_CUDA_ARCH_LIST)\W+([\w., ;+]*\d)", text, 1)
+        extension = find(r"(\w+)[/\\](?:layers[/\\])?csrc[/\\]", text, 1) or find(r"(\w+)[/\\]_C\.", text, 1)
+        if flags or extension:
+            notes.append(
+                f"the kernel belongs to an extension{' (' + code(extension) + ')' if extension else ''}{', built for ' + code(flags.strip()) if flags else ''}: "
+                "PyTorch itself may well have kernels for this GPU"
+            )
+            remedy = f"rebuild the extension for this GPU: `TORCH_CUDA_ARCH_LIST={level or '(its level)'}`, on a machine that sees it"
         subject = code(gpu) if gpu else "the GPU"
         built = f"kernels from {known[0]} up" if known else f"kernels for {lowest} and newer" if lowest else "no kernels for it"
         texts = (

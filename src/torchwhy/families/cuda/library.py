@@ -38,7 +38,7 @@ class Library(Family):
             r"(?P<status>(?:CUBLAS|CUDNN|CUSPARSE|CUSOLVER|CUFFT|CURAND)_(?:STATUS_)?[A-Z_]+)(?:.*?when calling [`\"']?(?P<call>\w+))?"
         ),
         Trigger(
-            r"Unable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"
+            r"[Uu]nable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"
         ),
         Trigger(
             r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]*\.so[\w.]*|[\w.-]*(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]*\.dll)"

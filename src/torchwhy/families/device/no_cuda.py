@@ -26,6 +26,7 @@ from ...family import Example, Family, NearMiss, Trigger
 from ...model import Confidence, Diagnosis, Evidence, Fix, Span
 from ...reason import edits
 from ...reason.origins import Origin, origins
+from ...reason.printed import around, find
 from ...reason.reading import Cause, Reading, reading
 from ...reason.source import Expression
 from ...reason.wording import code, first_fitting, place
@@ -48,7 +49,8 @@ class NoCuda(Family):
         Trigger(
             r"Found no NVIDIA driver|No CUDA GPUs are available|Cannot (initialize|get) CUDA .*without ATen_cuda|no CUDA-capable device"
         ),
-        Trigger(r"has no attribute '_cuda_(setDevice|getDevice|init)|invalid device ordinal|Invalid device id"),
+        Trigger(r"has no attribute '_cuda_(setDevice|getDevice|init)"),
+        Trigger(r"(?P<ordinal>invalid device ordinal|Invalid device id)"),
         Trigger(r"device type at start of device string: (?P<unknown>\w+)"),
     )
 
@@ -73,6 +75,8 @@ class NoCuda(Family):
                 fixes=self._fixes(run, cause, "cuda", groups["unknown"]),
                 confidence=Confidence.CERTAIN,
             )
+        if groups.get("ordinal"):
+            return self._beyond(run, cause, what)
         build = evidence.environment.torch or ""
         reason = (
             f"torch {build} is a build without CUDA"
@@ -95,6 +99,40 @@ class NoCuda(Family):
             notes=notes,
             fixes=self._fixes(run, cause, device, device),
             confidence=Confidence.CERTAIN if chain or ".cuda(" in what else Confidence.LIKELY,
+        )
+
+    def _beyond(self, run: Reading, cause: Cause, what: str) -> Diagnosis:
+        """There are GPUs, and the one that is asked for is not among them."""
+        text = around(run.evidence)
+        visible = find(r"CUDA_VISIBLE_DEVICES['\"]?\s*[=:]\s*['\"]?([\d, ]*\d)", text, 1)
+        count = len(visible.split(",")) if visible else 0
+        ranks = [int(n) for n in re.findall(r"local_rank\W{1,3}(\d{1,3})|\[rank(\d{1,3})\]|\brank\W{1,3}(\d{1,3})", text) for n in n if n]
+        asked = find(r"cuda:(\d+)", what, 1)
+        asked = asked or (str(run.failure.rank) if run.failure.rank is not None else "")
+        notes = ["the GPUs that a process sees are numbered from 0: the number that is asked for is not below how many there are"]
+        if visible:
+            notes.append(f"CUDA_VISIBLE_DEVICES={visible} leaves {count} of them: the numbers 0 to {count - 1}")
+        if ranks and count and max(ranks) >= count:
+            notes.append(
+                f"local ranks up to {max(ranks)} are in the text, so {max(ranks) + 1} or more processes were started for {count} GPUs"
+            )
+        fixes = [
+            Fix(
+                f"start as many processes as there are GPUs (`--nproc_per_node={count or 'number of GPUs'}`), or make more visible (CUDA_VISIBLE_DEVICES)",
+                (),
+                "display-only",
+            ),
+            Fix('take the device from the local rank: `torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))`', (), "display-only"),
+        ]
+        headline = f"GPU number {asked} is asked for, which does not exist" if asked else "a GPU number is asked for that does not exist"
+        return run.diagnosis(
+            self,
+            headline,
+            cause,
+            "invalid device ordinal",
+            notes=[*notes, f"{code(what)} asks for it" if what else ""],
+            fixes=fixes,
+            confidence=Confidence.LIKELY,
         )
 
     def _asked(self, run: Reading) -> tuple[Origin, ...]:

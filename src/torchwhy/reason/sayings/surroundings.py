@@ -197,6 +197,34 @@ SIGNS = (
         "run it in bfloat16 or float32 (bfloat16 has float32's range; GPUs before Ampere need float32)",
         also=r"multinomial|probability tensor",
     ),
+    Sign(
+        "memory.cuda",
+        r"parallel/data_parallel\.py|nn\.DataParallel\(",
+        "`nn.DataParallel` gathers the outputs of all GPUs on the first one (GPU 0), where the loss is computed too: that one fills while the others have room",
+        "use DistributedDataParallel (DDP), or compute the loss inside of the module, so that only numbers are gathered",
+        drops=r"attention scores",
+    ),
+    Sign(
+        "memory.cuda",
+        r"vae\.decode\(|autoencoders?/|autoencoder_kl|decode_latents",
+        "the denoising went through: it is the VAE that decodes the latents to whole pictures, often in float32, whose maps are as large as the pictures",
+        "decode in pieces (`pipe.enable_vae_slicing()`, `enable_vae_tiling()`), fewer images at once, or a smaller resolution",
+        drops=r"attention scores|graph|in evaluation",
+    ),
+    Sign(
+        "memory.cpu",
+        r"np\.load\(|numpy\.load\(|lib[/\\](?:_?format|npyio)",
+        "the whole file is read into the computer's memory (RAM) at once",
+        "open it as a memory map, `np.load(path, mmap_mode=\"r\")`, and read each sample in `__getitem__`",
+        message=r"Unable to allocate|MemoryError|^$",
+    ),
+    Sign(
+        "cuda.library",
+        r"undefined symbol|Attempt to open cnn_infer failed|LD_LIBRARY_PATH=\S*cud",
+        "two versions of cuDNN meet: one of torch's own and another that the loader finds first (by LD_LIBRARY_PATH, or in the system)",
+        "unset LD_LIBRARY_PATH (or take the other cuDNN out of it), so that torch loads its own",
+        message=r"engine|cudnn|CUDNN",
+    ),
 )  # fmt: skip
 
 
