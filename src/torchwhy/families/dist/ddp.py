@@ -79,6 +79,10 @@ class Ddp(Family):
     def _on_devices(self, run: Reading) -> Diagnosis:
         where = find(r"module parameters \{([^}]*)\}", run.failure.message, 1)
         without = tuple(e for name in ("device_ids", "output_device") for e in edits.remove_keyword(run.sources, run.raised, name))
+        ways = [
+            Fix("leave `device_ids` out: on the CPU there is none", without),
+            Fix("move the module to its GPU before it is wrapped: `model.to(local_rank)`"),
+        ]
         return run.diagnosis(
             self,
             "`device_ids` is given, but the module is not on that one GPU",
@@ -88,7 +92,7 @@ class Ddp(Family):
                 f"the module's parameters are on {code(where)}" if where else "",
                 "`device_ids` is for a module on one GPU; on the CPU it must be left out",
             ],
-            fixes=[Fix("leave `device_ids` out: on the CPU there is none", without), Fix("move the module to its GPU before it is wrapped")],
+            fixes=ways[::-1] if run.evidence.from_text else ways,
             confidence=Confidence.LIKELY,
         )
 

@@ -6,6 +6,30 @@ from .saying import Saying
 
 SAYINGS = (
     Saying(
+        "dist.collective",
+        r"pickle data was truncated|invalid load key|could not find MARK|unpickling stack underflow|Ran out of input|Memo value not found",
+        ("what an object collective brought can't be unpickled",),
+        ("`all_gather_object` and its kin send pickled bytes through tensors on the current device: ranks that share one device, or come with other sizes, get broken bytes",
+         "each rank must make its own GPU current before the group is set up"),
+        "call `torch.cuda.set_device(local_rank)` before `init_process_group`, on every rank",
+        near=r"_object\(|_tensor_to_object|distributed_c10d",
+    ),
+    Saying(
+        "dist.ddp",
+        r"SyncBatchNorm expected input tensor to be on (?P<where>[^\n]+)",
+        ("`SyncBatchNorm` gets a tensor that is not on a GPU",),
+        ("SyncBatchNorm works between GPUs only; on the CPU, or in one process, the plain BatchNorm does the same",),
+        "on the CPU replace SyncBatchNorm by BatchNorm2d (in a config: norm type `BN` instead of `SyncBN`), or move model and input to the GPU with `.cuda()`",
+    ),
+    Saying(
+        "dist.init",
+        r"^",
+        ("the rendezvous timed out: not all nodes came",),
+        ("every node must start torchrun with the same `--nnodes`, `--rdzv_id` and `--rdzv_endpoint`, and reach that endpoint: this one waited for the other node to join",),
+        "start the job on every node in time, at an endpoint (host and port) that all of them can resolve and reach through the firewall",
+        types=("RendezvousTimeoutError", "RendezvousConnectionError"),
+    ),
+    Saying(
         "memory.cuda",
         r"CUDA error: out of memory|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY",
         ("the GPU's memory is full: CUDA got no more of it",),
@@ -45,7 +69,7 @@ SAYINGS = (
     Saying(
         "memory.cpu",
         r"[Uu]nable to allocate (?P<amount>[\d.]+ [KMGTPE]iB) for an array with shape (?P<shape>\([\d, ]+\)) and data type (?P<kind>\w+)",
-        ("NumPy asks for {amount}: a {shape} array of {kind}",),
+        ("an array of NumPy asks for {amount}: a {shape} array of {kind}",),
         ("the computer's memory (RAM) can't hold it",),
         "work in chunks, take a smaller dtype, or a memory-mapped file",
     ),

@@ -225,6 +225,22 @@ SIGNS = (
         "unset LD_LIBRARY_PATH (or take the other cuDNN out of it), so that torch loads its own",
         message=r"engine|cudnn|CUDNN",
     ),
+    Sign(
+        "dist.init",
+        r"rdzv[_-]endpoint\s*[=:]\s*(?P<where>[\w.\-]+:\d+)",
+        "the endpoint of the rendezvous is {where}",
+    ),
+    Sign(
+        "dist.init",
+        r"(?:nnodes|min_nodes)\s*[=: ]\s*(?P<nodes>\d+)",
+        "nnodes is {nodes}: so many nodes must join",
+        also="[Rr]endezvous|rdzv",
+    ),
+    Sign(
+        "dist.collective",
+        r"current_device\(\)\s*(?:->|:|=|is)?\s*0\b[\s\S]*current_device\(\)\s*(?:->|:|=|is)?\s*0\b",
+        "the text shows more than one rank with `cuda:0` as its current device",
+    ),
 )  # fmt: skip
 
 
