@@ -33,7 +33,7 @@ _BOX = re.compile(r"^\s*[│|] ?(?P<inside>.*?)\s*[│|]?\s*$")
 _PYTEST_FRAME = re.compile(r"^(?P<file>[^\s:]+\.py):(?P<line>\d+): (?:in )?(?P<function>\S*)\s*$")
 _GROUP = re.compile(r"^ +(?:[|] ?|\+ (?=Exception)|\+-[+-]-+ \d+ -+$)")
 _RECORD = re.compile(
-    r"^(?:\$ |PS [A-Z]:\\|[>#] |\S+[@:]\S*[$#] |[A-Z]:\\[^>]*>|\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d[:/]\d\d[:/]\d\d|\[?[EWIF]\d{4} \d\d:|INFO|WARNING|DEBUG|ERROR[: ]|Epoch|epoch|step|Step)"
+    r"^(?:\$ |PS [A-Z]:\\|[>#] |\S+[@:]\S*[$#] |[A-Z]:\\[^>]*>|\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d[:/]\d\d[:/]\d\d|\[?[EWIF]\d{3,4} \d\d:|INFO|WARNING|DEBUG|ERROR[: ]|Epoch|epoch|step|Step)"
     r"|\d+%\||it/s[,\]]|^-{8,}$|^={8,}$|^terminate called|^Fatal Python|^```"
 )
 _GOES_ON = re.compile(

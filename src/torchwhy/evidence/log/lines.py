@@ -26,7 +26,7 @@ _RANK = re.compile(
     r"|\[\d+,(\d+)\]<std(?:err|out)>: ?|\((?:\w+ )?pid=(\d+)(?:, ip=[\d.]+)?\) ?"
 )
 _ANCHOR = re.compile(r"Traceback \(most recent call last\):|  File \"[^\"\n]+\", line \d+")
-_NUMBERED = re.compile(r"(?:rank|worker|trainer)[-_ =:[]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:rank|default|worker|trainer)[-_ =:[]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
 _QUOTED = re.compile(r"^(?:> ?)+(?=.*(?:Traceback|File \"|Error|    ))")
 _QUOTE = re.compile(r"^(?:> ?)+")
 _ERROR_LINE = re.compile(

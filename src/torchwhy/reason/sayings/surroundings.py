@@ -35,6 +35,12 @@ SIGNS = (
         "call `model.enable_input_require_grads()`, or checkpoint with `use_reentrant=False`",
     ),
     Sign(
+        "autograd.no-grad-fn",
+        r"torch\.zeros\(\(?\)?|torch\.tensor\(0|\bno (?:targets|boxes|objects|labels|positives)\b",
+        "a batch without targets is given a constant as its loss (`torch.zeros`), which no parameter has a part in; the other ranks then wait for this one",
+        "give a zero that is connected to the graph, such as `prediction.sum() * 0`",
+    ),
+    Sign(
         "cuda.launch",
         r"\bcuda:(?P<number>[1-9]\d?)\b",
         "tensors lie on `cuda:{number}`: a kernel of an extension, or of Triton, starts on the current device, which is `cuda:0` until it is set, "

@@ -92,11 +92,26 @@ SAYINGS = (
     ),
     Saying(
         "data.worker",
+        r"[Cc]an(?:'t|not) (?:pickle|get) local object '?(?P<name>[\w.]*<locals>[\w.<>]*)|[Cc]an't pickle <function (?P<name2>[\w.<>]+)",
+        ("`{name}` can't be pickled for spawned workers", "`{name2}` can't be pickled for spawned workers"),
+        ("spawned workers (Windows, macOS, multiprocessing_context='spawn') get the dataset by pickle, which finds functions and classes by their names: "
+         "a lambda, or what is defined inside of a function, has none",),
+        "define it at module level (the top level of a file) with a name, or use `functools.partial`; num_workers=0 needs no pickle",
+        near=r"torch|[lL]oader|\A\Z",
+    ),
+    Saying(
+        "data.worker",
+        r"(?P<kind>\w+) objects cannot be pickled|[Cc]annot pickle '?(?P<kind2>[\w.]+)'? (?:object|instance)",
+        ("the dataset holds a {kind} object, which can't be pickled for spawned workers", "the dataset holds a {kind2}, which can't be pickled for spawned workers"),
+        ("spawned workers (Windows, macOS, multiprocessing_context='spawn') get the dataset by pickle: an open file, a lock or a connection belongs to its process and can't be sent",),
+        "open it in each worker, at first use in `__getitem__`, not in `__init__`; num_workers=0 needs no pickle",
+        near=r"torch|[lL]oader|\A\Z",
+    ),
+    Saying(
+        "data.worker",
         r"[Cc]an(?:'t|not) pickle|Can't get local object|cannot be pickled|cannot serialize",
         ("something of the dataset can't be pickled for spawned workers",),
-        (
-            "spawned workers (Windows, macOS, multiprocessing_context='spawn') get the dataset by pickle: lambdas, local functions and classes, open files, locks, h5py files and connections can't be sent",
-        ),
+        ("spawned workers (Windows, macOS, multiprocessing_context='spawn') get the dataset and its functions by pickle",),
         "define functions and classes at module level (top level of a file), open files in `__getitem__` at first use, or num_workers=0",
         near=r"torch|[lL]oader|\A\Z",
     ),
