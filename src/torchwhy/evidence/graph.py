@@ -76,6 +76,7 @@ def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     return found
 
 
+_TOLD = re.compile(r"\[[\w.]+ \[(?P<shape>[\d, ]*)\]\].*?is at version (?P<current>\d+); expected version (?P<expected>\d+)", re.DOTALL)
 _NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
 
 
@@ -117,6 +118,12 @@ def _access(node: Any, name: str) -> str:
 
 
 def _one(name: str, raw: Any, error: str, hooked: bool) -> SavedTensor:
+    if not hasattr(raw, "data"):  # older torch shows nothing of it: what the message tells
+        told = _TOLD.search(error)
+        if told is None:
+            return SavedTensor(name, freed="second time" in error)
+        size = tuple(int(n) for n in told["shape"].split(",") if n.strip())
+        return SavedTensor(name, None, size, int(told["expected"]), int(told["current"]), mismatch=True)
     data = getattr(raw, "data", None)
     if not isinstance(data, torch.Tensor):
         return SavedTensor(name, freed=data is None and not hooked and "second time" in error)

@@ -7,7 +7,7 @@ joined by their storage, since a tensor saved as an op's own output comes back a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model import Evidence, Failure, Frame, GraphNode, Operand, OpRecord, Plain, SavedTensor, Span, TensorFacts, tensors_in
 from .history import History, history_of
@@ -40,7 +40,16 @@ def overwritten(evidence: Evidence, shape: tuple[int, ...] | None = None, versio
         return None
     node, saved = max(found, key=lambda pair: pair[0].sequence or 0)
     saver = maker(evidence, node)
+    if saved.storage is None and saver is not None:
+        saved = replace(saved, storage=_memory_of(evidence, saved, saver))
     return Overwritten(node, saved, saver, _writes(evidence, saved, saver))
+
+
+def _memory_of(evidence: Evidence, saved: SavedTensor, saver: OpRecord) -> int | None:
+    """For an older torch, which does not show what it saved: which of the op's results and operands was written to in those versions."""
+    shapes = (saved.shape, saved.shape[::-1] if saved.shape is not None else None)  # a weight is saved transposed
+    around = [t for t in (*saver.outputs, *saver.inputs) if t.storage is not None and t.shape in shapes]
+    return next((t.storage for t in around if _writes(evidence, replace(saved, storage=t.storage), saver)), None)
 
 
 def _writes(evidence: Evidence, saved: SavedTensor, saver: OpRecord | None) -> tuple[OpRecord, ...]:
