@@ -187,7 +187,8 @@ def _absent(first: Found, waited: Sequence[int], lines: Sequence[Line]) -> tuple
     if not missing or len(missing) > len(waited):
         return ()
     who = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing[:8]))}"
-    said = [f"{who} did not time out: it is {who} that the other ranks waited for, busy elsewhere or gone"]
+    is_not = "is" if len(missing) == 1 else "are"
+    said = [f"{who} {is_not} not among those that timed out: most likely the others waited for {who}, busy elsewhere or gone"]
     name = re.compile(rf"\brank[ :=_]?{missing[0]}\b", re.IGNORECASE)
     before = (
         line for line in reversed(lines[: first.start]) if line.rank == missing[0] or line.rank is None and name.search(line.text[:400])

@@ -36,7 +36,7 @@ SIGNS = (
     ),
     Sign(
         "autograd.no-grad-fn",
-        r"torch\.zeros\(\(?\)?|torch\.tensor\(0|\bno (?:targets|boxes|objects|labels|positives)\b",
+        r"loss\w*\s*\+?=\s*torch\.(?:zeros\((?:\(\)|1\b|\[\])|tensor\(0)|\bno (?:targets|boxes|objects|labels|positives)\b",
         "a batch without targets is given a constant as its loss (`torch.zeros`), which no parameter has a part in; the other ranks then wait for this one",
         "give a zero that is connected to the graph, such as `prediction.sum() * 0`",
     ),
@@ -117,9 +117,10 @@ SIGNS = (
     Sign(
         "autograd.inplace-saved",
         r"DistributedDataParallel|nn/parallel/distributed\.py|\bDDP\(",
-        "the saved tensor belongs to a batch normalisation: DDP copies rank 0's buffers (`running_mean`, `running_var`) into the module at each "
+        "a tensor of one dimension, and a batch normalisation under DDP: it copies rank 0's buffers (`running_mean`, `running_var`) into the module at each "
         "forward, in place, so a second forward before the backward overwrites what the first one saved",
         "pass `broadcast_buffers=False` to DistributedDataParallel, use SyncBatchNorm, or make one forward of both inputs (`torch.cat`)",
+        message=r"Tensor \[\d+\]\]",
         also=r"BatchNorm|batch_norm|batchnorm",
         drops=r"writers are|the write itself",
     ),
