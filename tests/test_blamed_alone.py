@@ -176,6 +176,10 @@ NEAR: dict[str, tuple[Mapping[str, str], str]] = {
         {"main.py": _TRAIN.format(rows=1, loop="pieces(points, PIECE)", mark="")},
         "minibatch",
     ),
+    "a shape of no rows": (
+        {"main.py": "import torch\n\nx = torch.rand(1)\nx.view(0, -1)\n"},
+        "which fill no row",
+    ),
     "a number that is counted outside": (
         {
             "main.py": """\

@@ -16,7 +16,7 @@ def whole_rows(run: Reading, op: OpRecord, shape: tuple[int, ...]) -> Fix | None
     """`x[: x.size(0) // n * n].view(n, -1)`: a flat tensor without the rest that fills no row."""
     x = op.inputs[0]
     written = run.sources.operands(op.span, op.name) if op.span is not None else ()
-    if -1 not in shape or x.rank != 1 or not written or not written[0].text.replace(".", "").isidentifier():
+    if -1 not in shape or 0 in shape or x.rank != 1 or not written or not written[0].text.replace(".", "").isidentifier():
         return None
     sizes = [size_expression(run.sources, op, d, len(shape)) for d, size in enumerate(shape) if size != -1]
     if any(e is None for e in sizes):
@@ -36,7 +36,7 @@ def layer_gives(run: Reading, op: OpRecord, shape: tuple[int, ...]) -> Fix | Non
     decision, wanted = run.decided(x, Size(x.rank - 1)), math.prod(shape[1:])
     layer = decision.module if decision.how == "module" else None
     others = math.prod((x.shape or ())[1:-1])
-    if layer is None or not decision.setting or not layer.built or wanted % others:
+    if layer is None or not decision.setting or not layer.built or not others or wanted % others:
         return None
     size = wanted // others
     made = edits.replace_argument(run.sources, layer.built[0], decision.setting, str(size), layer.signature)
