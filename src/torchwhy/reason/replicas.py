@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..model import Span
-from . import edits
 from .source import SourceFile, Sources
-from .structure import last_name
 
-_CHECKPOINTS = ("checkpoint", "checkpoint_sequential")
+_CHECKPOINTS = ("checkpoint.checkpoint", "checkpoint.checkpoint_sequential")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +26,21 @@ def reentrant_checkpoints(sources: Sources) -> tuple[Span, ...]:
     """The calls of `torch.utils.checkpoint` that run a backward of their own: `use_reentrant` is True, or left to its default."""
     found = []
     for source in sources.files():
+        imported = {
+            a.asname or a.name
+            for n in source.nodes
+            if isinstance(n, ast.ImportFrom) and n.module == "torch.utils.checkpoint"
+            for a in n.names
+        }
         for node in source.nodes:
-            if isinstance(node, ast.Call) and last_name(node.func) in _CHECKPOINTS and node.args:
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            written = ast.unparse(node.func)
+            if written in imported or written.endswith(_CHECKPOINTS):
                 given = next((k.value for k in node.keywords if k.arg == "use_reentrant"), None)
                 if not (isinstance(given, ast.Constant) and given.value is False):
                     found.append(source.span(node))
     return tuple(found)
-
-
-def without_reentry(sources: Sources, call: Span) -> edits.Edits:
-    return edits.set_keyword(sources, call, "use_reentrant", "False")
 
 
 def frozen_under(sources: Sources) -> tuple[Condition, ...]:

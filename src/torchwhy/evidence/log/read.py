@@ -80,11 +80,7 @@ def _context(lines: Sequence[Line], first: Found | None) -> tuple[str, ...]:
     start, end = (first.start, first.end) if first is not None else (len(lines), len(lines))
     stream = lines[start].stream if start < len(lines) else ""
     chosen = [p for p in range(max(0, start - _BEFORE), min(len(lines), end + _AFTER)) if not start <= p < end]
-    chosen = [
-        p
-        for p in chosen
-        if lines[p].stream in ("", stream) or p < start and lines[p].stream != stream and not lines[p].text.startswith(" ")
-    ]
+    chosen = [p for p in chosen if lines[p].stream in ("", stream) or p < start and not lines[p].text.startswith(" ")]
     if first is not None and stream:
         chosen += [p for p in range(start, end) if lines[p].stream == ""]
     head = [p for p in range(min(_HEAD, len(lines), max(0, start - _BEFORE))) if _NOTABLE.search(lines[p].text[:400])]

@@ -28,7 +28,7 @@ from ...reason.layers_unused import unused_layers
 from ...reason.members import parameters_of
 from ...reason.printed import find
 from ...reason.reading import Cause, Reading, reading
-from ...reason.replicas import frozen_under, left_out_under, reentrant_checkpoints, without_reentry
+from ...reason.replicas import frozen_under, left_out_under, reentrant_checkpoints
 from ...reason.wording import code, first_fitting, listed, place
 
 
@@ -108,7 +108,7 @@ class Ddp(Family):
             frozen = frozen_under(run.sources)
             if len(frozen) == 1:
                 cause, because = Cause(frozen[0].span), "changes what is trained, on some ranks only"
-                notes.append(f"`requires_grad` is changed at {place(frozen[0].inner)} only where {code(frozen[0].test)}: this is not so on every rank")
+                notes.append(f"`requires_grad` is changed at {place(frozen[0].inner)} only where {code(frozen[0].test)}: most likely this is not so on every rank")
                 fix = f"let one rank decide whether {code(frozen[0].test)} and broadcast the answer, or give every rank the same files and data"
         notes += [f"torch says: {code(said)}", "the model is built from something that differs between ranks (the rank, data, a file, a config, a vocabulary)"]
         return self._plain(run, headline, notes, fix, cause, because)
@@ -174,7 +174,7 @@ class Ddp(Family):
         if len(entered) != 1:
             return self._plain(run, headline, notes, "use checkpoint(..., use_reentrant=False), or static_graph=True in DistributedDataParallel")
         notes.insert(0, f"the checkpoint at {place(entered[0])} is reentrant: it runs a backward of its own each time, and a shared or repeated layer is ready once in each")
-        fixes = [Fix("checkpoint with `use_reentrant=False`", without_reentry(run.sources, entered[0])), Fix("pass static_graph=True to DistributedDataParallel", self._static(run))]
+        fixes = [Fix("checkpoint with `use_reentrant=False`", edits.set_keyword(run.sources, entered[0], "use_reentrant", "False")), Fix("pass static_graph=True to DistributedDataParallel", self._static(run))]
         return run.diagnosis(self, first_fitting(headline), entered[0], "a reentrant checkpoint", notes=notes, fixes=fixes, confidence=Confidence.LIKELY)
 
     def _static(self, run: Reading) -> edits.Edits:

@@ -29,14 +29,17 @@ from ...reason.wording import code, first_fitting, place
 
 _AT_ZERO = "its derivative is infinite at 0, and infinity times a gradient of 0 is nan"
 _REASONS = (
-    (r"sqrt|norm|cdist|std|var$|dist$", f"{_AT_ZERO}: an element that is exactly 0 (a distance to itself, a row of zeros) is enough"),
-    (r"log", f"{_AT_ZERO}: the logarithm of 0 is -inf already"),
-    (r"div|reciprocal|rsqrt", "a divisor of 0 makes inf or nan, forward and backward"),
-    (r"a(?:cos|sin)|atanh", "its derivative is infinite at -1 and 1"),
-    (r"exp|softmax|sigmoid|tanh", "large values overflow to inf, and inf - inf or inf · 0 is nan"),
+    (
+        r"r?sqrt|(?:linalg)?(?:vector)?norm|cdist|euclideandist|std",
+        f"{_AT_ZERO}: an element that is exactly 0 (a distance to itself, a row of zeros) is enough",
+    ),
+    (r"log(?:2|10)?", f"{_AT_ZERO}: the logarithm of 0 is -inf already"),
+    (r"div|reciprocal", "a divisor of 0 makes inf or nan, forward and backward"),
+    (r"acos|asin|atanh", "its derivative is infinite at -1 and 1"),
+    (r"exp|exp2|(?:log)?softmax|logsumexp", "large values overflow to inf, and inf - inf or inf · 0 is nan"),
 )
 _MET = "it met an infinite gradient (from a `sqrt`, `log`, norm or division of 0 behind it), or has no derivative at a value that it got"
-_INFINITE = re.compile(r"sqrt|rsqrt|norm|linalgvectornorm|linalgnorm|log|log2|log10|cdist|std|acos|asin")
+_INFINITE = re.compile(r"r?sqrt|(?:linalg)?(?:vector)?norm|cdist|std|log(?:2|10)?|acos|asin")
 _GUARDED = re.compile(r"sqrt|log|rsqrt|reciprocal")
 
 
@@ -49,10 +52,10 @@ class Nan(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run, node = reading(evidence), _plain(match["node"])
         op = self._forward_op(run, node)
-        before = None if any(re.search(pattern, node) for pattern, _ in _REASONS) else self._infinite(run)
+        before = None if any(re.fullmatch(pattern, node) for pattern, _ in _REASONS) else self._infinite(run)
         op = before or op
         name = op.name if op is not None else node
-        why = next((why for pattern, why in _REASONS if re.search(pattern, _plain(name))), _MET)
+        why = next((why for pattern, why in _REASONS if re.fullmatch(pattern, _plain(name))), _MET)
         printed = frames_in(run, "Traceback of forward call that caused the error:")
         span = op.span if op is not None else printed[-1].span if printed else None
         notes = [f"{code(name)}: {why}"]

@@ -47,9 +47,6 @@ def of_that_size(message: str, text: str) -> tuple[str, Fix | None] | None:
     """Which shape of the text, or which two of them broadcast, is as large as the memory that was asked for."""
     memory = memory_numbers(message)
     wanted = memory.tried if memory is not None else None
-    if wanted is None:
-        bare = re.search(r"you tried to allocate (\d+) bytes", message)
-        wanted = float(bare[1]) if bare is not None else None
     if not wanted:
         return None
     shapes = list(dict.fromkeys(tuple(int(n) for n in re.findall(r"\d+", m[1])) for m in _SHAPE.finditer(text)))[:40]

@@ -155,8 +155,7 @@ SIGNS = (
         r"ipython-input|\bCell In|Input In",
         "in a notebook what earlier cells made stays alive: when a cell that loads a model runs a second time, the first one keeps its memory until the new one is bound to the name",
         "before it: `del model; gc.collect(); torch.cuda.empty_cache()`, or restart the kernel",
-        also=r"from_pretrained|\.cuda\(\)|\.to\(|load_model|already|allocated before",
-        drops=r"attention scores|weights are moved|graph",
+        also=r"from_pretrained|load_model|load_checkpoint",
     ),
     Sign(
         "memory.cuda",
