@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from laboratory import Laboratory, marked_line
+from laboratory import Laboratory
+from trials import assert_blamed, assert_not_said
 
 LABORATORY = Laboratory()
 _TRAIN = """\
@@ -209,18 +210,10 @@ for k in range(1, 20):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_blamed(name: str) -> None:
     family, files, fact = PROGRAMS[name]
-    trial = LABORATORY.run(files)
-    assert trial.report is not None and trial.report["problems"] == []
-    assert trial.report["diagnoses"], trial.stderr
-    best = trial.report["diagnoses"][0]
-    assert best["family"] == family, best["rendered"]
-    assert (best["cause"]["file"], best["cause"]["line"]) == marked_line(files), best["rendered"]
-    assert fact in " ".join(best["rendered"].split()), best["rendered"]
+    assert_blamed(LABORATORY, family, files, fact)
 
 
 @pytest.mark.parametrize("name", NEAR)
 def test_not_said(name: str) -> None:
     files, claim = NEAR[name]
-    trial = LABORATORY.run(files)
-    assert trial.report is not None and trial.report["diagnoses"] and trial.report["problems"] == []
-    assert claim not in " ".join(trial.report["diagnoses"][0]["rendered"].split())
+    assert_not_said(LABORATORY, files, claim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from laboratory import Laboratory
+from trials import assert_held
 
 from torchwhy.replay.landlock import fences
 
@@ -328,8 +329,4 @@ print(F.one_hot(grades, 3).sum(0))
 @pytest.mark.parametrize("kind", CASES)
 def test_the_patch_holds(kind: str, laboratory: Laboratory) -> None:
     text, said = CASES[kind]
-    trial = laboratory.run({"train.py": text}, verify=True)
-    assert trial.report is not None and trial.report["problems"] == [], trial.stderr
-    fixes = trial.report["diagnoses"][0]["fixes"]
-    assert fixes and (fixes[0]["verified"], fixes[0]["hides"]) == ("gone", ""), fixes
-    assert any(said in fix["diff"] for fix in fixes if fix["verified"] == "gone"), [fix["diff"] for fix in fixes]
+    assert_held(laboratory, text, said)
