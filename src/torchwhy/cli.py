@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from .session import Options, Session
 
-    chosen = Options(options.report, options.format, options.color, options.quiet, options.record, not options.no_verify)
+    chosen = Options(options.report, options.format, options.color, options.quiet, options.record, not options.no_verify, options.budget)
     try:
         session = Session(_program(options), chosen, options.command)
     except BadInput as error:
@@ -196,10 +197,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(text)
+    return seconds
+
+
 def _add_program(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no diagnosis on the terminal")
     parser.add_argument(
         "--record", choices=("adaptive", "full", "off"), default="adaptive", help="how much is recorded (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help="CPU time for trials, at least 20 by default, more where the program takes longer to fail; above 5 also for the reasoning",
     )
     parser.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
     parser.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")

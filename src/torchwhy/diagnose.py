@@ -38,7 +38,7 @@ def judge(report: Report, families: Sequence[Family] = ()) -> Report:
     diagnoses = tuple(_with_diffs(_told_replay(diagnosis, report.evidence), Sources(report.evidence)) for diagnosis in told)
     memory = next((numbers.known() for f in chain(report.evidence.failure) if (numbers := memory_numbers(f.message)) is not None), {})
     return replace(
-        report, evidence=_named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())
+        report, evidence=named(report.evidence), outcome=outcome, diagnoses=diagnoses, problems=problems, memory=tuple(memory.items())
     )
 
 
@@ -142,7 +142,7 @@ def is_torchs_doing(failure: Failure | None) -> bool:
     return call is not None and call.file == innermost.span.file and innermost.span.line in call.lines
 
 
-def _named(evidence: Evidence) -> Evidence:
+def named(evidence: Evidence) -> Evidence:
     """The failing call's operands with the program's own expressions for them."""
     failure = evidence.failure
     if failure is None or failure.op is None:

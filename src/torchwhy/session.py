@@ -38,6 +38,8 @@ class Options:
     quiet: bool = False
     record: Literal["adaptive", "full", "off"] = "adaptive"
     verify: bool = True
+    budget: float | None = None
+    """CPU seconds for trials; the reasoning, which has 5, may take as long."""
     told_in: str | None = None
     """Where the failure is told to the process that started this one, instead of being judged here."""
 
@@ -58,7 +60,7 @@ class Session:
         self.exit_code: int = 0
         self.problems: list[str] = []
         self.started = self.ended = self.arrived = self.gathering_s = self.failed_at = 0.0
-        self.finished = self.interrupted = False
+        self.finished = self.interrupted = self.stopped = False
         self.ending: Evidence | None = None
         self.notes: tuple[str, ...] = ()
         self.in_program = False
@@ -213,29 +215,37 @@ class Session:
         report = Report(self.command, "failed" if self.exit_code else "passed", self.exit_code, self._known())
         with self._guard("the failure could not be diagnosed"):
             if self.evidence is not None:
-                from .diagnose import judge, with_notes
+                from .diagnose import with_notes
 
-                report = self._with_needs(with_notes(judge(report), self.notes))
+                report = with_notes(self._reasoned(report), self.notes)
         if report.outcome == "not-torch" and not self.exit_code:  # what another process raised is the program's own matter then
             report = Report(self.command, "passed", 0, report.evidence)
         timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
         return self._with_problems(self._proven(replace(report, timing=timing)))
 
-    def _with_needs(self, report: Report) -> Report:
-        """Judged once more, with the dear evidence that families ask for."""
-        from .diagnose import judge, needs
+    def _reasoned(self, report: Report) -> Report:
+        """The report judged within the limit; once more with the dear evidence that families ask for."""
+        from .limited import INTERRUPTED, SECONDS, think, unjudged
 
-        if report.outcome != "failed" or self.refused is None or self.error is None:
-            return report
-        if "tried" not in needs(report.evidence.failure, found=report.diagnoses):
-            return report
+        if self.stopped:
+            return unjudged(report, INTERRUPTED)
+        limit = max(SECONDS, self.options.budget or 0)
+        thought = think(report, limit)
+        self.stopped = thought.interrupted
+        if thought.report.outcome != "failed" or self.refused is None or self.error is None:
+            return thought.report
+        if "tried" not in thought.needs:
+            return thought.report
         from .evidence.trying import tried
 
-        return judge(replace(report, evidence=replace(report.evidence, tried=tried(self.refused, self.error)), problems=()))
+        evidence = replace(thought.report.evidence, tried=tried(self.refused, self.error))
+        again = think(replace(thought.report, evidence=evidence, problems=()), max(1.0, limit - thought.seconds))
+        self.stopped = again.interrupted
+        return thought.report if again.ended else again.report
 
     def _proven(self, report: Report) -> Report:
         """The report with its fixes run, where that was asked for and can be done safely."""
-        if not self.options.verify or not report.diagnoses:
+        if not self.options.verify or not report.diagnoses or self.stopped:
             return report
         began = time.perf_counter()
         with self._guard("the fixes could not be run"):
@@ -283,11 +293,14 @@ class Session:
 
     def _diagnosed(self, evidence: Mapping[str, Any]) -> Report:
         """What is said of a failure that came in a trial."""
-        from .diagnose import judge
         from .incident import from_plain
+        from .limited import think
         from .model import Evidence, Report
 
-        return judge(Report(self.command, "failed", 1, from_plain(evidence, Evidence)))  # type: ignore[arg-type]
+        thought = think(Report(self.command, "failed", 1, from_plain(evidence, Evidence)))  # type: ignore[arg-type]
+        if thought.interrupted:
+            raise KeyboardInterrupt
+        return thought.report
 
     def _step_again(self, texts: Mapping[str, str]) -> Outcome | None:
         """The failing step alone, with other texts, in a child of this process."""
@@ -358,6 +371,11 @@ class Session:
             yield
         except Exception as error:
             self.problems.append(f"{what}: {type(error).__name__}: {error}{_place(error)}")
+        except KeyboardInterrupt:  # with the program at its end, this is meant for us: what is known by now is said
+            if not self.ended:
+                raise
+            self.stopped = True
+            self.problems.append(f"{what}: interrupted")
 
 
 def _place(error: Exception) -> str:

@@ -7,6 +7,7 @@ Conventions: lines are 1-based, columns are 0-based character offsets, sizes are
 times are in seconds. A dtype is written as `float32`, a device as `cpu` or `cuda:0`, as PyTorch prints them without `torch.`.
 """
 
+from .cutting import MESSAGE
 from .evidence import Call, Change, Environment, Evidence, Failure, Frame, Operand, Parameter, Probe, Recording
 from .facts import (
     Argument,
@@ -30,6 +31,7 @@ from .facts import (
 from .report import Applicability, Confidence, Diagnosis, Edit, Fix, Label, Outcome, Report, Timing, Verification
 
 __all__ = [
+    "MESSAGE",
     "Applicability",
     "Argument",
     "Call",

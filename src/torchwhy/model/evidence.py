@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .cutting import MESSAGE, shortened
 from .facts import Argument, GraphNode, LoaderFacts, ModuleFacts, OpRecord, OptimizerFacts, SampleFacts, Span, Value
 
 
@@ -104,6 +105,11 @@ class Failure:
     """The name of another process in which it was raised, one that the program started."""
     log_line: int | None = None
     """The line of the log on which its text begins."""
+
+    def __post_init__(self) -> None:
+        """Cut what is too long to be read: here, so that it holds for every door that a failure comes in by."""
+        if len(self.message) > MESSAGE:
+            object.__setattr__(self, "message", shortened(self.message, MESSAGE))
 
     @property
     def user_frames(self) -> tuple[Frame, ...]:
