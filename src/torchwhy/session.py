@@ -217,11 +217,26 @@ class Session:
             if self.evidence is not None:
                 from .diagnose import with_notes
 
-                report = with_notes(self._reasoned(report), self.notes)
+                report = self._with_blindness(with_notes(self._reasoned(report), self.notes))
         if report.outcome == "not-torch" and not self.exit_code:  # what another process raised is the program's own matter then
             report = Report(self.command, "passed", 0, report.evidence)
         timing = Timing(self.ended - self.started, time.perf_counter() - began + self.gathering_s)
         return self._with_problems(self._proven(replace(report, timing=timing)))
+
+    def _with_blindness(self, report: Report) -> Report:
+        """Where torch was there and nothing was recorded, this is said, and nobody knows that it was not torch."""
+        if report.evidence.recording.mode != "off":
+            return report
+        is_off = self.options.record == "off"
+        why = "recording is off" if is_off else "torch was loaded in a way that was not seen"
+        said = f"nothing was recorded: {why}"
+        if not is_off:
+            self.problems.append(said)
+        if report.diagnoses:
+            from .diagnose import with_notes
+
+            return with_notes(report, (said,))
+        return replace(report, outcome="failed", remarks=(*report.remarks, said))
 
     def _reasoned(self, report: Report) -> Report:
         """The report judged within the limit; once more with the dear evidence that families ask for."""

@@ -113,10 +113,15 @@ def gathered(error: BaseException, recorder: Recorder | None, refused: Refused |
 
     if "torch" not in sys.modules or not isinstance(error, Exception):
         return ranked(describe(error))
+    from dataclasses import replace
+
     from ..evidence.children import with_children
     from ..evidence.gather import gather
+    from ..model import Recording
 
-    return ranked(with_children(gather(error, recorder, refused) if recorder is not None else describe(error)))
+    if recorder is None:
+        return ranked(with_children(replace(describe(error), recording=Recording(mode="off", full=False))))
+    return ranked(with_children(gather(error, recorder, refused)))
 
 
 def in_full(evidence: Evidence, error: BaseException, refused: Refused | None) -> Evidence:
