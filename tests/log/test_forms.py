@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from test_texts import TEXTS, Pasted
 
+from torchwhy.evidence.log import BinaryText
 from torchwhy.explain import explain
 
 STEPS = "".join(f"step {i} loss {2.5 / (i + 1):.4f} lr 0.001\n" for i in range(300))
@@ -27,6 +28,10 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "windows line ends": lambda text: text.replace("\n", "\r\n").encode(),
     "UTF-16": lambda text: text.encode("utf-16"),
     "UTF-16 without a mark": lambda text: text.encode("utf-16-le"),
+    "UTF-16, big-endian, without a mark": lambda text: text.encode("utf-16-be", "replace"),
+    "UTF-16 without a mark after another script": lambda text: ("训练开始了\n" * 40 + text).encode("utf-16-le", "replace"),
+    "UTF-16 below UTF-8": lambda text: STEPS.encode() + text.encode("utf-16", "replace"),
+    "UTF-8 with a mark": lambda text: text.encode("utf-8-sig"),
     "latin-1": lambda text: ("démarrage, époque 1\n" + text).encode("latin-1", "replace"),
     "torchrun": _before("[rank3]: "),
     "torchrun --tee": _before("[default3]:"),
@@ -60,6 +65,12 @@ def _family(data: bytes) -> str:
     report = explain(io.BytesIO(data))
     assert report.problems == ()
     return report.diagnoses[0].family if report.diagnoses else report.outcome
+
+
+def test_numbers_of_sixteen_bits_are_no_text() -> None:
+    data = b"".join(value.to_bytes(2, "little") for value in range(20_000))
+    with pytest.raises(BinaryText):
+        explain(io.BytesIO(b"\x01\0\x02\0\x03\0" * 5000 + data))
 
 
 @pytest.mark.parametrize("one", [one for one in TEXTS if one.text.count("\n") > 6][::4], ids=lambda one: one.name)

@@ -24,6 +24,8 @@ _TELLING = re.compile(
     rb"|terminate called|[Ff]ault \(core|Fatal Python error|[Bb]us error|Unsupported: |Error (?:occurred|executing job)|[Ee]rrors? (?:have|in) "
 )
 _VAIN = 100_000
+_NO_TEXT = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd\uffff]")
+"""What a text has none of: many of these mean that the bytes are no UTF-16."""
 
 
 class Binary(ValueError):
@@ -66,32 +68,47 @@ def excerpts(stream: BinaryIO) -> list[Excerpt]:
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """UTF-8 or any one-byte encoding as it is, UTF-16 and UTF-32 turned into UTF-8; an empty chunk comes last."""
+    """UTF-8 or any one-byte encoding as it is, UTF-16 and UTF-32 turned into UTF-8; an empty chunk comes last.
+
+    What a shell appended in UTF-16 to another text is read without its zero bytes and its mark.
+    """
     first = stream.read(CHUNK)
     encoding = _wide(first)
     if encoding is None:
         if _is_binary(first):
             raise Binary("it is no text")
         while first:
-            yield first
+            if kept := _narrow(first):
+                yield kept
             first = stream.read(CHUNK)
     else:
         decoder = codecs.getincrementaldecoder(encoding)("replace")
         while first:
-            yield decoder.decode(first).encode("utf-8", "replace")
+            if text := decoder.decode(first):
+                yield text.encode("utf-8", "replace")
             first = stream.read(CHUNK)
     yield b""
 
 
+def _narrow(data: bytes) -> bytes:
+    return data.replace(b"\xff\xfe", b"").replace(b"\0", b"") if b"\0" in data else data
+
+
 def _wide(data: bytes) -> str | None:
+    """The encoding of a text of 16 or 32 bits a character: by its byte-order mark, else by where its zero bytes stand."""
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf-32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    head = data[:2000]
-    if len(head) > 20 and head[1::2].count(0) > len(head) * 0.45 and not head[::2].count(0):
-        return "utf-16-le"
-    return None
+    head = data[:65536]
+    head = head[: len(head) & ~1]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    encoding = "utf-16-le" if odd > even else "utf-16-be"
+    if len(head) < 16 or max(even, odd) * 20 < len(head) // 2:
+        return None
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    plain = sum(" " <= character <= "~" or character in "\t\r\n" for character in text)
+    return encoding if plain * 10 >= len(text) and len(_NO_TEXT.findall(text)) * 50 < len(text) else None
 
 
 def _is_binary(data: bytes) -> bool:
