@@ -26,6 +26,7 @@ def install_happenings(recorder: Recorder, always: Patches, full: Patches) -> No
     for name in _UNSEEN:
         if hasattr(torch, name):
             full.set(torch, name, _as_event(recorder, getattr(torch, name), name))
+    _see_loading(recorder, full)
     _see_train(recorder, always)
     _see_switch(recorder, always)
 
@@ -71,6 +72,21 @@ def _as_event(recorder: Recorder, original: Any, name: str) -> Any:
     __torchwhy__.__doc__ = original.__doc__
     hide(__torchwhy__)  # type: ignore[arg-type]
     return __torchwhy__
+
+
+def _see_loading(recorder: Recorder, patches: Patches) -> None:
+    """A tensor that is read (from a file, a pickle, a loader's worker) begins as an empty one and then takes over its memory, unseen."""
+    original = torch._utils._rebuild_tensor
+
+    def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
+        if not recorder.full:
+            return original(*args, **kwargs)
+        from_worker = recorder.tape.now.phase == "data"
+        what = "load:torch.utils.data.DataLoader" if from_worker else "load:torch.load"
+        return record_call(recorder, what, sys._getframe(1), original, args, kwargs, ())
+
+    hide(__torchwhy__)  # type: ignore[arg-type]
+    patches.set(torch._utils, "_rebuild_tensor", __torchwhy__)
 
 
 def _see_apply(recorder: Recorder, patches: Patches) -> None:
