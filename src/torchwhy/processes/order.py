@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import linecache
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..evidence.log.failures import Found
 from ..evidence.log.ranks import judge_order
-from ..model import Evidence, Failure
+from ..model import Evidence, Failure, Frame
 from ..reason.source import Sources
 from .folder import Kind, Told
 
@@ -22,6 +25,13 @@ _WAITERS = (
     "torch/distributed/elastic",
     "torch/distributed/launcher",
 )
+_EXITS = re.compile(r"\b(?:exit|quit|_exit)\(")
+_ENDED = re.compile(
+    r"\bexit(?:ed)?[ -]?(?:code|status|with)|\breturn ?code|\bsubprocess|\b(?:child|worker) process"
+    r"|\bprocess(?:es)?\b.{0,40}\b(?:failed|died|terminated|crashed|exited)",
+    re.IGNORECASE,
+)
+"""How launchers say in words of their own that a process of theirs has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +119,22 @@ def _is_about_processes(own: Evidence | None) -> bool:
         return False
     if failure.error_type == "SystemExit" or not failure.frames:
         return True
+    if _is_of(failure.error_module.replace(".", "/")):
+        return True
     last = failure.frames[-1]
     if last.origin != "user":
-        return any(f"/{part}/" in f"/{last.span.file.replace(chr(92), '/').removesuffix('.py')}/" for part in _WAITERS)
-    statement = Sources(own).statement_at(last.span.file, last.span.line)
-    return isinstance(statement, (ast.Raise, ast.Assert)) or last.code.startswith(("raise ", "assert ", "sys.exit(", "exit("))
+        return _is_of(last.span.file) or _ENDED.search(failure.message) is not None
+    return isinstance(_statement(own, last), (ast.Raise, ast.Assert)) or _EXITS.search(last.code) is not None
+
+
+def _is_of(file: str) -> bool:
+    """Whether a file, or a module as one, belongs to what waits for processes."""
+    whole = f"/{file.replace(chr(92), '/').removesuffix('.py')}/"
+    return any(f"/{part}/" in whole for part in _WAITERS)
+
+
+def _statement(own: Evidence, frame: Frame) -> ast.stmt | None:
+    """The statement that a frame is at; a process that has no torch gathers no sources."""
+    file = frame.span.file
+    known = own.source(file) or "".join(linecache.getlines(os.path.abspath(file)))
+    return Sources({file: known}).statement_at(file, frame.span.line)
