@@ -7,12 +7,16 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
+from .output import say, write_out
 from .program import BadInput, Program
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from .model import Report
 
 
@@ -20,7 +24,18 @@ class _Parser(argparse.ArgumentParser):
     """Answers bad input with one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        from .render.text import visible
+
+        self.exit(2, f"{self.prog}: {visible(message)}\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Help and version on stdout, like all that we print; else on stderr, where there is one."""
+        if file is sys.stderr:
+            with suppress(OSError, ValueError):
+                if file is not None:
+                    file.write(message)
+        elif code := write_out(lambda out: out.write(message)):
+            raise SystemExit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,13 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command in ("run", "fix"):
         return _run(options)
     try:
-        {"show": _show, "explain": _explain, "env": _env, "codes": _codes}[options.command](options)
-        sys.stdout.flush()
+        return {"show": _show, "explain": _explain, "env": _env, "codes": _codes}[options.command](options)
     except BadInput as error:
         return _refuse(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -72,15 +83,26 @@ def _program(options: argparse.Namespace) -> Program:
     raise BadInput(f"which program? torchwhy {options.command} SCRIPT, or torchwhy {options.command} -m MODULE")
 
 
-def _show(options: argparse.Namespace) -> None:
-    from .render import show
-    from .render.json import write_report
+def _show(options: argparse.Namespace) -> int:
+    return _answer(_saved_report(options.file), options)
 
-    report = _saved_report(options.file)
+
+def _answer(report: Report, options: argparse.Namespace) -> int:
+    """The report in its file and on stdout, as the options have it."""
+    from .render import show
+
     if options.report:
-        write_report(report, options.report)
-    if not options.quiet:
-        show(report, options.format, sys.stdout, options.color)
+        from .render.json import write_report
+
+        try:
+            write_report(report, options.report)
+        except OSError as error:
+            raise _unwritable(options.report, error) from None
+    return 0 if options.quiet else write_out(lambda out: show(report, options.format, out, options.color))
+
+
+def _unwritable(file: str, error: OSError) -> BadInput:
+    return BadInput(f"can't write {file!r}: {error.strerror or error}")
 
 
 def _saved_report(file: str) -> Report:
@@ -98,7 +120,7 @@ def _saved_report(file: str) -> Report:
     return report if report.diagnoses or report.exit_code is not None else judge(report)
 
 
-def _explain(options: argparse.Namespace) -> None:
+def _explain(options: argparse.Namespace) -> int:
     """The page of a code, or the diagnosis of a text; a code wins over a file of the same name."""
     from .catalogue import load
 
@@ -106,21 +128,15 @@ def _explain(options: argparse.Namespace) -> None:
     if family is not None:
         from .render.pages import show_page
 
-        return show_page(family, sys.stdout, options.color)
+        return write_out(lambda out: show_page(family, out, options.color))
     if options.what != "-" and not os.path.exists(options.what):
         raise BadInput(f"{options.what!r} is neither a code (torchwhy codes lists them) nor a file")
     from .explain import explain_file
-    from .render import show
-    from .render.json import write_report
 
-    report = explain_file(options.what)
-    if options.report:
-        write_report(report, options.report)
-    if not options.quiet:
-        show(report, options.format, sys.stdout, options.color)
+    return _answer(explain_file(options.what), options)
 
 
-def _env(options: argparse.Namespace) -> None:
+def _env(options: argparse.Namespace) -> int:
     """Judge the installation. Files of the working directory are looked at, and never imported: a `random.py` there breaks much."""
     sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]
     from .environment.gather import gather
@@ -135,24 +151,24 @@ def _env(options: argparse.Namespace) -> None:
             with open(options.report, "w", encoding="utf-8") as stream:
                 stream.write(text)
         except OSError as error:
-            raise BadInput(f"can't write {options.report!r}: {error.strerror or error}") from None
+            raise _unwritable(options.report, error) from None
     if options.quiet:
-        return
+        return 0
     if options.format == "json":
-        sys.stdout.write(text)
-    else:
-        (show_checks if options.format == "terminal" else show_concise)(checks, sys.stdout, options.color)
+        return write_out(lambda out: out.write(text))
+    show = show_checks if options.format == "terminal" else show_concise
+    return write_out(lambda out: show(checks, out, options.color))
 
 
-def _codes(options: argparse.Namespace) -> None:
+def _codes(options: argparse.Namespace) -> int:
     from .catalogue import load
     from .render.pages import show_codes
 
-    show_codes(load().families, sys.stdout, options.color)
+    return write_out(lambda out: show_codes(load().families, out, options.color))
 
 
 def _refuse(error: BadInput) -> int:
-    print(f"torchwhy: {error}", file=sys.stderr)
+    say(str(error))
     return 2
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from .model import Fix, Report
+from .output import say, write_out
+from .render.text import encodable, visible
 from .session import Session
 
 
@@ -18,16 +21,20 @@ def fix(session: Session, apply: bool, allow_outside: bool) -> int:
     best = best_fix(report)
     if best is None:
         return _say("no fix is verified", 1)
-    sys.stdout.write(best.diff)
-    sys.stdout.flush()
+    code = write_out(lambda out: out.write(encodable(_shown(best.diff) if out.isatty() else best.diff, out)))
     if not apply:
-        return 0
+        return code
     from .repair.writing import Refused, write
 
     try:
-        return _say("written: " + ", ".join(write(best, report.evidence, allow_outside)), 0)
+        return _say("written: " + ", ".join(write(best, report.evidence, allow_outside)), code)
     except Refused as refused:
         return _say(f"not written: {refused}", 2)
+
+
+def _shown(diff: str) -> str:
+    """For people; a program that reads the diff gets it as it is."""
+    return "".join(f"{visible(line)}\n" for line in diff.split("\n")[:-1])
 
 
 def best_fix(report: Report) -> Fix | None:
@@ -45,9 +52,11 @@ def _run(session: Session) -> None:
             print(leaving.code, file=sys.stderr)
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # what the program left can't be written: our own text meets the same, and says so
+            sys.stdout.flush()
 
 
 def _say(text: str, code: int) -> int:
-    print(f"torchwhy: {text}", file=sys.stderr)
+    say(text)
     return code

@@ -198,15 +198,20 @@ class Session:
 
     def _tell(self, report: Report) -> None:
         with self._guard("the diagnosis could not be shown"):
-            if report.outcome in ("failed", "findings") and self.evidence is not None and not self.options.quiet:
+            is_found = report.outcome in ("failed", "findings") and self.evidence is not None
+            if is_found and not self.options.quiet and sys.stderr is not None:
                 from .render import show
 
                 show(report, self.options.format, sys.stderr, self.options.color)
         with self._guard("the report could not be written"):
             if self.options.report is not None:
+                from .output import say
                 from .render.json import write_report
 
-                write_report(self._with_problems(report), self.options.report)
+                try:
+                    write_report(self._with_problems(report), self.options.report)
+                except OSError as error:
+                    say(f"can't write the report {self.options.report!r}: {error.strerror or error}")
 
     def _judged(self) -> Report:
         from .model import Report, Timing

@@ -30,11 +30,17 @@ STYLES = {
     "dim": "dim",
 }
 _PLAIN = str.maketrans({"◀": "<", "…": "~", "·": "*", "─": "-", "→": ">"})
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f"  # control characters, among them the escape that starts a terminal's commands
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"  # takes no ink
+    "\u2028-\u202e"  # line ends and changes of direction
+    "\ud800-\udfff\ufdd0-\ufdef\ufff0-\ufffb\ufffe\uffff"  # halves, and what is no character
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"  # marks of music and shorthand, tags, variants
+)
 
 
 def visible(text: str) -> str:
-    """Text of a program or a log, fit to be shown: tabs as spaces, control characters and direction marks as escapes."""
+    """Text of a program or a log, fit to be shown: tabs as spaces; what can't be seen, or changes what is, as escapes."""
     return _UNSAFE.sub(lambda m: m[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text.expandtabs(4))
 
 
@@ -93,14 +99,18 @@ def width_of(stream: TextIO) -> int:
 
 def put(lines: Iterable[Line], stream: TextIO, color: str = "auto") -> None:
     """Write the lines; rich is loaded only for colour."""
-    text = coloured(lines) if wants_color(stream, color) else plain(lines)
+    stream.write(encodable(coloured(lines) if wants_color(stream, color) else plain(lines), stream))
+    stream.flush()
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """The text as the stream can encode it."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def wants_color(stream: TextIO, color: str) -> bool:
