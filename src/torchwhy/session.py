@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .evidence.refused import Refused
     from .model import Environment, Evidence, Report
     from .record.recorder import Recorder
+    from .replay.again import Steps
     from .replay.pristine import Pristine, Show, Start
-    from .replay.trial import Outcome
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Session:
         self.exit_code: int = 0
         self.problems: list[str] = []
         self.started = self.ended = self.arrived = self.gathering_s = self.failed_at = 0.0
+        self.arrived_cpu = self.ended_cpu = 0.0
         self.finished = self.interrupted = self.stopped = False
         self.ending: Evidence | None = None
         self.notes: tuple[str, ...] = ()
@@ -269,6 +270,7 @@ class Session:
             return report
         began = time.perf_counter()
         with self._guard("the fixes could not be run"):
+            from .repair.budget import Spent
             from .repair.proof import prove, unproven
 
             if self.in_program:
@@ -280,8 +282,9 @@ class Session:
             elif self.pristine is None:
                 report = unproven(report, "this platform can't keep a trial run from doing harm")
             else:
+                took = Spent(self.ended_cpu - self.arrived_cpu, self.ended - self.arrived)
                 try:
-                    report = prove(report, self.pristine.run, self._diagnosed, self._step_again, self.ended - self.arrived)
+                    report = prove(report, self.pristine.run, self._diagnosed, self._steps, took, self.options.budget)
                 except KeyboardInterrupt:
                     report = unproven(report, "interrupted")
         return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))
@@ -295,7 +298,7 @@ class Session:
                 self.start = Start.now()
 
     def _torch_is_here(self) -> None:
-        self.arrived = time.perf_counter()
+        self.arrived, self.arrived_cpu = time.perf_counter(), _cpu_time()
         with self._guard("trial runs could not be prepared"):
             if self.start is not None:
                 from .replay.pristine import keep_pristine
@@ -322,13 +325,15 @@ class Session:
             raise KeyboardInterrupt
         return thought.report
 
-    def _step_again(self, texts: Mapping[str, str]) -> Outcome | None:
-        """The failing step alone, with other texts, in a child of this process."""
+    def _steps(self) -> Steps | None:
+        """What of the program can run again from where it failed, in children of this process."""
         from .evidence.frames import walk
         from .record.traceback import strip_traceback
-        from .replay.again import run_again
+        from .replay.again import Steps
 
-        return run_again(walk(strip_traceback(self.error.__traceback__)), texts) if self.error is not None else None
+        if self.error is None:
+            return None
+        return Steps(walk(strip_traceback(self.error.__traceback__)))
 
     def _prepare_trials(self) -> None:
         with self._guard("trial runs could not be prepared"):
@@ -364,6 +369,7 @@ class Session:
 
     def _ended(self, exit_code: int) -> None:
         self.ended, self.failed_at = time.perf_counter(), time.time()
+        self.ended_cpu = _cpu_time()
         self.exit_code = exit_code
 
     def _exit(self, status: int) -> None:
@@ -402,6 +408,11 @@ def _place(error: Exception) -> str:
     """Where in our code, for who mends it."""
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return f" ({os.path.basename(last[0].filename)}, line {last[0].lineno})" if last else ""
+
+
+def _cpu_time() -> float:
+    """Seconds of this process and of its children that are over."""
+    return sum(os.times()[:4])
 
 
 def environment() -> Environment:

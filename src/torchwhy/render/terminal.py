@@ -17,6 +17,7 @@ _PROOF = {
     "other": "fix, run: another error comes in its place",
     "timed-out": "fix, not verified: its run took too long",
 }
+_HIDDEN = "tried, not a fix"
 _SHOWN_FIXES = 3
 _SMALLEST = 24
 _FACTS_AT = 46
@@ -161,7 +162,9 @@ def _excerpt(raw: str, span: Span, room: int) -> tuple[str, int, int]:
 
 
 def _fix_lines(fix: Fix, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
-    yield from _wrapped(f"{_PROOF[fix.verification.outcome]}: {visible(fix.title)}", width, "  ", "    ", "heading")
+    hidden = fix.hides and fix.verification.outcome == "other"
+    proof = _HIDDEN if hidden else _PROOF[fix.verification.outcome]
+    yield from _wrapped(f"{proof}: {visible(fix.title)}", width, "  ", "    ", "heading")
     if fix.verification.detail:
         yield from _wrapped(visible(fix.verification.detail), width, "    ", "    ", "dim")
     if fix.diff:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import os
-from dataclasses import dataclass, replace
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..model import Edit, Evidence, Fix, Span
 from ..reason.diffs import check, diff, patched
 from ..reason.source import Sources
 from ..replay.trial import Trial
+
+_MOST_DIMENSION = 3
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,21 @@ class Candidate:
     fix: Fix
     texts: dict[str, str]
     parts: int = 1
+    olds: Mapping[str, str] = field(default_factory=dict)
 
     def absolute(self) -> dict[str, str]:
         return {os.path.abspath(file): text for file, text in self.texts.items()}
 
-    def trial(self, seconds: float, past: int, grace: float, record: bool = False) -> Trial:
-        return Trial(tuple(self.absolute().items()), seconds, past, grace, record=record)
+    def trial(self, seconds: float, wall: float, past: int | None, grace: float, record: bool = False) -> Trial:
+        return Trial(tuple(self.absolute().items()), seconds, wall, past, grace, record=record)
+
+    def writes_a_size(self) -> bool:
+        """Whether it puts a number in another's place, or a new one that is no dimension's."""
+        if all(edit.text.strip("-").isdigit() for edit in self.fix.edits):
+            return True
+        new = sum((_numbers(text) for text in self.texts.values()), Counter())
+        old = sum((_numbers(self.olds.get(file, "")) for file in self.texts), Counter())
+        return any(abs(number) > _MOST_DIMENSION for number in new - old)
 
 
 def candidate(fix: Fix, evidence: Evidence) -> Candidate | None:
@@ -32,7 +47,7 @@ def candidate(fix: Fix, evidence: Evidence) -> Candidate | None:
     texts = patched(fix.edits, Sources(evidence)) if fix.edits else None
     if not texts or not all(check(text) for file, text in texts.items() if file.endswith(".py")):
         return None
-    return Candidate(fix, texts)
+    return Candidate(fix, texts, olds=_olds(texts, evidence))
 
 
 def followed_by(first: Candidate, fix: Fix, after: Evidence, before: Evidence) -> Candidate | None:
@@ -53,7 +68,21 @@ def followed_by(first: Candidate, fix: Fix, after: Evidence, before: Evidence) -
         hides="; ".join(filter(None, dict.fromkeys([first.fix.hides, fix.hides]))),
         changes="; ".join(filter(None, dict.fromkeys([first.fix.changes, fix.changes]))),
     )
-    return Candidate(replace(whole, diff=diff(edits, Sources(before))), texts, first.parts + 1)
+    shown = replace(whole, diff=diff(edits, Sources(before)))
+    return Candidate(shown, texts, first.parts + 1, _olds(texts, before))
+
+
+def _olds(texts: Mapping[str, str], evidence: Evidence) -> dict[str, str]:
+    return {file: evidence.source(file) or "" for file in texts}
+
+
+def _numbers(text: str) -> Counter[int]:
+    try:
+        nodes = ast.walk(ast.parse(text.removeprefix("\ufeff")))
+    except (SyntaxError, ValueError):  # a file of another kind
+        return Counter(map(int, re.findall(r"\d+", text)))
+    values = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return Counter(value for value in values if type(value) is int)
 
 
 def edits_between(file: str, old: str, new: str) -> tuple[Edit, ...]:

@@ -8,8 +8,9 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ..model import Failure, Verification
+from ..model import Failure, Fix, Verification
 from ..replay.trial import Outcome
 
 _RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
@@ -42,20 +43,12 @@ def is_same_failure(outcome: Outcome, failure: Failure) -> bool:
     return outcome.end == "raised" and outcome.error_type == failure.error_type and pattern(outcome.message) == pattern(failure.message)
 
 
-def judge_step(outcome: Outcome | None, failure: Failure) -> Verification:
-    """The verdict on a fix of which only the failing step was run, from its live state."""
-    if outcome is None:
-        return Verification(
-            "not-run", None, "the failure came too late in the run for another one, and the failing step does not run the change"
-        )
-    if outcome.end == "ended":
-        trained = " (forward, backward, optimizer)" if outcome.steps else ""
-        return Verification("gone", outcome.by, f"the failing step, run again from its live state, came to its end with it{trained}")
-    if is_same_failure(outcome, failure):
-        return Verification("same", outcome.by, "the failing step was run again from its live state")
-    return Verification(
-        "other", outcome.by, f"the failing step, run again from its live state: {outcome.error_type}: {_first_line(outcome.message)}"
-    )
+def as_hiding(fix: Fix) -> Fix:
+    """A fix that only hides the error is not called verified, whatever its run shows."""
+    if not fix.hides or fix.verification.outcome != "gone":
+        return fix
+    said = "the program goes on with it; the error is hidden, not mended"
+    return replace(fix, verification=Verification("other", fix.verification.by, said))
 
 
 def why_not_reproduced(outcome: Outcome) -> str:
@@ -98,7 +91,12 @@ def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verificat
         return Verification("not-run", None, f"past the failure the program {outcome.denied[-1]}, which a trial run may not")
     if _is_same(outcome, unpatched, old, new):
         return Verification("same", outcome.by)
-    return Verification("other", outcome.by, f"{outcome.file}:{outcome.line}: {outcome.error_type}: {_first_line(outcome.message)}")
+    return Verification("other", outcome.by, f"{outcome.file}:{outcome.line}: {shown_error(outcome)}")
+
+
+def shown_error(outcome: Outcome) -> str:
+    """What a run raised, in a line."""
+    return f"{outcome.error_type}: {_first_line(outcome.message)}"
 
 
 def _is_same(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> bool:

@@ -13,17 +13,21 @@ from ..model import Diagnosis, Evidence, Failure, Fix, Label, Report, Verificati
 from ..reason.diffs import diff
 from ..reason.source import Sources
 from ..reason.wording import place
+from ..replay.again import Steps
 from ..replay.trial import Outcome, Trial
+from .budget import Budget, Spent, why_late
 from .candidate import Candidate, candidate, followed_by
-from .judgement import difference, is_reproduced, is_same_failure, judge, judge_step, why_not_reproduced
+from .effects import alteration
+from .judgement import as_hiding, difference, is_reproduced, judge, why_not_reproduced
 from .numbers import numbers
 from .search import guesses, probes, sizes_of, solutions
+from .stepwise import Stepwise
 from .turns import like_others, place_of, steps, turns, written_apart
 
 Run = Callable[[Sequence[Trial], int], list[Outcome]]
 Diagnose = Callable[[Mapping[str, Any]], Report]
 Ways = Callable[[Evidence, Failure, int], list[Fix]]
-Again = Callable[[Mapping[str, str]], "Outcome | None"]
+Again = Callable[[], "Steps | None"]
 _MOST = 6
 _DEEPEST = 3
 _ONWARD = 3
@@ -36,22 +40,15 @@ _SEARCHED = ("shape.", "dtype.", "device.")
 _TURNED: tuple[tuple[str, Ways], ...] = (("shape.", turns), ("autograd.inplace", written_apart))
 _BUILT = ("shape.linear", "shape.conv-channels", "shape.norm", "shape.view-numel")
 _QUICK = 1.5
+_LEAST = 0.5
 _GRACE = 2.0
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Seconds: for one trial, and for all."""
+def prove(report: Report, run: Run, diagnose: Diagnose, again: Again, took: Spent, asked: float | None = None) -> Report:
+    """The report with its fixes proven, in `asked` seconds of CPU time.
 
-    trial: float = 5.0
-    whole: float = 9.0
-
-
-def prove(report: Report, run: Run, diagnose: Diagnose, again: Again, took: float, budget: Budget = Budget()) -> Report:
-    """The report with its fixes proven.
-
-    `diagnose` tells what a failure is that comes in the place of the first. The program `took` so many seconds to fail: where that is more
-    than a trial has, `again` runs only the failing step, from its live state.
+    `diagnose` tells what a failure is that comes in the place of the first. Where the program took
+    too long to be begun anew, only its failing step is run again, as `again` gives it.
     """
     failure = report.evidence.failure.began if report.evidence.failure is not None else None
     wanted = {
@@ -62,32 +59,27 @@ def prove(report: Report, run: Run, diagnose: Diagnose, again: Again, took: floa
     }
     if failure is None or not report.diagnoses:
         return report
-    if took > budget.trial:
-        return replayed(report, failure, wanted, again)
-    proof = _Proof(report, failure, run, diagnose, budget, time.monotonic() + budget.whole)
+    budget = Budget.for_program(took, asked)
+    if not budget.is_for_whole_runs(took):
+        steps = again()
+        if steps is None:
+            return unproven(report, why_late(took))
+        return proven_by_steps(report, Stepwise(steps, failure, budget, took), wanted)
+    proof = _Proof(report, failure, run, diagnose, budget, time.monotonic() + budget.wall)
     return proof.made(dict(list(wanted.items())[:_MOST]))
 
 
-def replayed(report: Report, failure: Failure, wanted: Mapping[tuple[int, int], Candidate], again: Again) -> Report:
-    """The fixes tried on the failing step alone: its unpatched run must fail as before, the patched one reach the end of the loop's body."""
-    unpatched = again({})
-    if unpatched is None or not is_same_failure(unpatched, failure):
-        return unproven(report, "the failure came too late in the run for another one, and the failing step alone does not show it")
+def proven_by_steps(report: Report, stepwise: Stepwise, wanted: Mapping[tuple[int, int], Candidate]) -> Report:
+    """The fixes tried on the failing step alone, in their order; those that hold come first."""
     diagnoses = []
     for d, diagnosis in enumerate(report.diagnoses):
         fixes = [
-            replace(fix, verification=_step_judged(made, failure, again)) if (made := wanted.get((d, f))) else fix
+            as_hiding(replace(fix, verification=stepwise.judged(made))) if (made := wanted.get((d, f))) else fix
             for f, fix in enumerate(diagnosis.fixes)
         ]
         fixes.sort(key=lambda fix: (bool(fix.hides), fix.verification.outcome != "gone"))
         diagnoses.append(_with(diagnosis, fixes))
     return replace(report, diagnoses=tuple(diagnoses))
-
-
-def _step_judged(made: Candidate, failure: Failure, again: Again) -> Verification:
-    if all(edit.text.strip("-").isdigit() for edit in made.fix.edits):
-        return Verification("not-run", None, "another number must suit the steps before too, and the run took too long for another one")
-    return judge_step(again(made.absolute()), failure)
 
 
 def unproven(report: Report, why: str) -> Report:
@@ -129,9 +121,14 @@ class _Proof:
     diagnose: Diagnose
     budget: Budget
     until: float
+    """By the clock: no trial is begun after it."""
+    spent: float = 0.0
+    """Seconds of CPU time."""
+    altering: _Proven | None = None
+    """The first variant with which the program goes on, but which changes something else."""
 
     def made(self, wanted: Mapping[tuple[int, int], Candidate]) -> Report:
-        unpatched = self.run([Trial(seconds=self._left())], 1)[0]
+        unpatched = self._runs([Trial(seconds=self._left(), wall=self.budget.trial_wall)], 1)[0]
         if not is_reproduced(unpatched, self.failure):
             return unproven(self.report, why_not_reproduced(unpatched))
         proven = dict(zip(wanted, self._tried(list(wanted.values()), unpatched)))
@@ -139,10 +136,11 @@ class _Proof:
         for d, diagnosis in enumerate(self.report.diagnoses):
             own = {f: proven[d, f] for f in range(len(diagnosis.fixes)) if (d, f) in proven}
             odd = self._turned(like_others, _MOST_ODD, unpatched) if not d and self._searches(("shape.",), unpatched) else []
-            held = any(p.holds and not p.fix.hides for p in own.values())
+            held = any(p.holds for p in own.values())
             more = odd if d or odd or held else self._more(list(own.values()), unpatched)
             rest = [fix for f, fix in enumerate(diagnosis.fixes) if f not in own]
-            fixes = ranked([*odd, *own.values(), *(more if more is not odd else [])], rest, unpatched)
+            found = more if more is not odd else []
+            fixes = ranked([*odd, *own.values(), *found, *self._set_aside(d)], rest, unpatched)
             diagnoses.append(self._blaming(_with(diagnosis, fixes), more, held))
         return replace(self.report, diagnoses=tuple(diagnoses))
 
@@ -159,17 +157,33 @@ class _Proof:
 
     def _turned(self, ways: Ways, most: int, unpatched: Outcome) -> list[_Proven]:
         tried = self._tried(self._ready(ways(self.report.evidence, self.failure, most)), unpatched)
-        held = [p for p in tried if self._holds_on(p, unpatched)]
+        held = self._neutral([p for p in tried if self._holds_on(p, unpatched)], unpatched)
         said = f"found by trial: {len(tried)} changes were run"
         return [_Turned(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]
+
+    def _neutral(self, held: Sequence[_Proven], unpatched: Outcome) -> list[_Proven]:
+        """Variants that change nothing else; one that does is kept to be shown last."""
+        evidence, sound = self.report.evidence, list[_Proven]()
+        for one in held:
+            more = alteration(one.fix, one.outcome, unpatched, evidence, self.failure)
+            if not more:
+                sound.append(one)
+            elif self.altering is None:
+                fix = as_hiding(replace(one.fix, hides=more, changes=""))
+                self.altering = _Proven(one.candidate, one.outcome, self._shown(one, "", fix))
+        return sound
+
+    def _set_aside(self, number: int) -> list[_Proven]:
+        return [self.altering] if self.altering is not None and not number else []
 
     def _moves(self, more: Sequence[_Proven]) -> list[int]:
         """The number that the first fix changes, and what to."""
         texts = [text for edit in more[0].candidate.fix.edits for text in (Sources(self.report.evidence).segment(edit.span), edit.text)]
         return [int(text) for text in texts] if all(text.isdigit() for text in texts) else []
 
-    def _shown(self, proven: _Proven, said: str) -> Fix:
-        return replace(proven.fix, changes=said, diff=diff(proven.fix.edits, Sources(self.report.evidence)))
+    def _shown(self, proven: _Proven, said: str, fix: Fix | None = None) -> Fix:
+        made = diff(proven.fix.edits, Sources(self.report.evidence))
+        return replace(fix or proven.fix, changes=said, diff=made)
 
     def _blaming(self, diagnosis: Diagnosis, more: Sequence[_Proven], held: bool) -> Diagnosis:
         """The step that, written otherwise, lets the run go on is to blame, where no other change does."""
@@ -197,7 +211,8 @@ class _Proof:
         moves = probes(found)[:_MOST_PROBES]
         moved = [Fix("", number.becomes(value)) for number, value in moves]
         tried = self._tried(self._ready([*guesses(diagnosis, evidence, found, _MOST_GUESSES), *moved]), unpatched)
-        held = [p for p in tried if p.fix.title and self._holds_on(p, unpatched)]
+        good = [p for p in tried if p.fix.title and self._holds_on(p, unpatched)]
+        held = self._neutral(good, unpatched)
         if not held and self._has_time():
             seen = {p.fix.edits: p.outcome.message for p in tried if p.fix.verification.outcome == "same"}
             solved = [
@@ -207,7 +222,8 @@ class _Proof:
                 for fix in solutions(number, value, unpatched.message, seen[move.edits])
             ]
             more = self._tried(self._ready(solved)[:_MOST_GUESSES], unpatched)
-            tried, held = [*tried, *more], [p for p in more if self._holds_on(p, unpatched)]
+            good = [p for p in more if self._holds_on(p, unpatched)]
+            tried, held = [*tried, *more], self._neutral(good, unpatched)
         said = f"found by trial: {len(tried)} changes were run"
         return [_Numbered(p.candidate, p.outcome, self._shown(p, said)) for p in held[:_MOST_FOUND]]
 
@@ -230,17 +246,19 @@ class _Proof:
         return found
 
     def _run_some(self, candidates: Sequence[Candidate], unpatched: Outcome) -> list[_Proven]:
-        left = self._left()
-        outcomes = self.run([c.trial(left, unpatched.steps, _GRACE) for c in candidates], _at_once())
+        trials = [self._trial(c, unpatched.steps, _GRACE) for c in candidates]
+        outcomes = self._runs(trials, _at_once())
         for n, outcome in enumerate(outcomes):
             if outcome.end == "stopped" and difference(outcome, unpatched, unpatched.steps) and self._has_time():
                 # other steps than before came first, so their number does not tell where the failure was
-                outcomes[n] = self.run([replace(candidates[n].trial(self._left(), 0, 0.0), past=None)], 1)[0]
+                outcomes[n] = self._runs([self._trial(candidates[n], None, 0.0)], 1)[0]
         return [_Proven(c, o, self._judged(c, o, unpatched)) for c, o in zip(candidates, outcomes)]
 
     def _judged(self, tried: Candidate, outcome: Outcome, unpatched: Outcome) -> Fix:
         old = self.report.evidence.source(unpatched.file) or ""
-        return replace(tried.fix, verification=judge(outcome, unpatched, old, tried.texts.get(unpatched.file, old)))
+        new = tried.texts.get(unpatched.file, old)
+        verification = judge(outcome, unpatched, old, new)
+        return as_hiding(replace(tried.fix, verification=verification))
 
     def _deeper(self, tried: list[_Proven], unpatched: Outcome) -> list[_Proven]:
         """Where another failure comes in the place of the first, or the same at the next place: that one diagnosed and mended too."""
@@ -252,7 +270,8 @@ class _Proof:
         return []
 
     def _followers(self, first: _Proven, unpatched: Outcome) -> list[Candidate]:
-        outcome = self.run([first.candidate.trial(self._left(), unpatched.steps, 0.0, record=True)], 1)[0]
+        trial = self._trial(first.candidate, unpatched.steps, 0.0, record=True)
+        outcome = self._runs([trial], 1)[0]
         if outcome.evidence is None:
             return []
         told = self.diagnose(outcome.evidence)
@@ -261,25 +280,36 @@ class _Proof:
         made = [followed_by(first.candidate, fix, told.evidence, self.report.evidence) for fix in fixes]
         return [c for c in made if c is not None and c.texts != first.candidate.texts][:2]
 
+    def _trial(self, made: Candidate, past: int | None, grace: float, record: bool = False) -> Trial:
+        return made.trial(self._left(), self.budget.trial_wall, past, grace, record)
+
+    def _runs(self, trials: Sequence[Trial], at_once: int) -> list[Outcome]:
+        outcomes = self.run(trials, at_once)
+        self.spent += sum(outcome.seconds for outcome in outcomes)
+        return outcomes
+
     def _left(self) -> float:
-        return max(0.5, min(self.budget.trial, self.until - time.monotonic()))
+        return max(_LEAST, min(self.budget.trial, self.budget.whole - self.spent))
 
     def _has_time(self) -> bool:
-        return time.monotonic() < self.until
+        return self.spent < self.budget.whole and time.monotonic() < self.until
 
 
 def ranked(tried: Sequence[_Proven], rest: Sequence[Fix], unpatched: Outcome) -> list[Fix]:
-    """Fixes that hold and agree first, then one that holds but is the odd one out, then those that only hide, then the rest."""
-    gone = [p for p in tried if p.holds and not p.fix.hides]
-    told: list[tuple[int, Fix]] = [(2, fix) for fix in rest]
+    """Fixes that hold and agree first, then one that holds but is the odd one out, then those that
+    were not run, those that do not hold, and those that only hide the error."""
+    gone = [p for p in tried if p.holds]
+    told: list[tuple[int, Fix]] = [(4 if fix.hides else 2, fix) for fix in rest]
     for one in tried:
-        fix, place = one.fix, 3
+        fix, place = one.fix, 4 if one.fix.hides else 3
         if one.holds:
             before = difference(one.outcome, unpatched, unpatched.steps)
-            others = [difference(one.outcome, p.outcome, unpatched.steps + 1) for p in gone if p is not one]
-            place = 4 if fix.hides else 1 if before or (len(others) >= 2 and all(others)) else 0
+            steps = unpatched.steps + 1
+            others = [difference(one.outcome, p.outcome, steps) for p in gone if p is not one]
+            place = 1 if before or (len(others) >= 2 and all(others)) else 0
             if before:
-                fix = replace(fix, changes="; ".join(filter(None, [fix.changes, f"what came before the failure: {before}"])))
+                said = f"what came before the failure: {before}"
+                fix = replace(fix, changes="; ".join(filter(None, [fix.changes, said])))
         told.append((place, fix))
     return [fix for _, fix in sorted(told, key=lambda pair: pair[0])]
 

@@ -10,6 +10,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..model import Edit, Evidence, Failure, Fix, OpRecord, Span, TensorFacts, tensors_in
 from ..reason.alternatives import Alternative, alternatives, asked_sizes, called, is_torchs_name, swapped
@@ -23,6 +24,7 @@ _STEPS = 100
 _NEAR = 8
 _BATCHED = ("pad_sequence", "pack_padded_sequence", "pad_packed_sequence", "LSTM", "GRU", "RNN", "MultiheadAttention")
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
+_OTHER_SIZES = "the error: all that is built from the two arguments gets other sizes"
 _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
 
@@ -123,16 +125,20 @@ def _swaps(evidence: Evidence, sources: Sources, calls: Sequence[Span]) -> Itera
             one, other = (source.segment(argument) for argument in call.args[n : n + 2])
             if one != other and not any(isinstance(argument, ast.Starred) for argument in call.args[n : n + 2]):
                 a, b = (names[n : n + 2] + ("", ""))[:2]
-                yield _alike(one, b) + _alike(other, a) - _alike(one, a) - _alike(other, b), _fix(swapped(source, call, n, n + 1))
+                gain = _alike(one, b) + _alike(other, a) - _alike(one, a) - _alike(other, b)
+                fix = _fix(swapped(source, call, n, n + 1))
+                yield gain, replace(fix, changes=_OTHER_SIZES) if own and not gain else fix
 
 
 def _parameters(sources: Sources, name: str) -> tuple[str, ...]:
-    """What a class of the program calls its constructor's parameters."""
+    """What a class of the program calls its constructor's parameters, or a function its own."""
     for source in sources.files():
         for node in source.nodes:
             if isinstance(node, ast.ClassDef) and node.name == name:
                 init = next((m for m in methods(node) if m.name == "__init__"), None)
                 return tuple(a.arg for a in init.args.args[1:]) if init is not None else ()
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return tuple(a.arg for a in node.args.args)
     return ()
 
 

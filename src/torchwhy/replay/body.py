@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 _MODULE_CALL = ("torch/nn/modules/module.py", "_call_impl")
 _FETCH = ("torch/utils/data/_utils/fetch.py", "fetch")
+
+
+Loop = ast.For | ast.While
+LEFT, ROUNDS = "__torchwhy_left__", "__torchwhy_rounds__"
 
 
 class Left(Exception):
@@ -20,7 +24,7 @@ class _Adapted(ast.NodeTransformer):
     """Statements of a function made fit to run on their own: `return` leaves, `global` and `nonlocal` go."""
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
-        leave = ast.Raise(ast.Name("__torchwhy_left__", ast.Load()), None)
+        leave = ast.Raise(ast.Name(LEFT, ast.Load()), None)
         value = node.value or ast.Constant(None)
         return ast.copy_location(ast.If(ast.Constant(True), [ast.Expr(value), leave], []), node)
 
@@ -82,14 +86,21 @@ def _loop_body(level: TracebackType) -> Callable[[], object] | None:
     return loop_piece(loop, level.tb_frame) if loop is not None else None
 
 
-def loop_piece(loop: ast.For | ast.While, frame: FrameType) -> Callable[[], object] | None:
+def loop_piece(loop: Loop, frame: FrameType) -> Callable[[], object] | None:
     """A loop's body, once, with the frame's variables; None where it would suspend."""
-    if _suspends(loop.body):
+    code = compiled(loop, loop.body, frame.f_code.co_filename)
+    return (lambda: _run(code, frame)) if code is not None else None
+
+
+def compiled(loop: Loop | None, body: list[ast.stmt], file: str) -> CodeType | None:
+    """These statements fit to run on their own; a loop's body once for each of the `ROUNDS`. None where they would suspend."""
+    if _suspends(body):
         return None
-    once = ast.For(ast.Name("__torchwhy_once__", ast.Store()), ast.Tuple([ast.Constant(0)], ast.Load()), loop.body, [])
-    module = ast.Module([ast.copy_location(once, loop)], [])
-    code = compile(ast.fix_missing_locations(_Adapted().visit(module)), frame.f_code.co_filename, "exec", dont_inherit=True)
-    return lambda: _run(code, frame)
+    if loop is not None:
+        again = ast.For(ast.Name("__torchwhy_round__", ast.Store()), ast.Name(ROUNDS, ast.Load()), body, [])
+        body = [ast.copy_location(again, loop)]
+    module = ast.fix_missing_locations(_Adapted().visit(ast.Module(body, [])))
+    return compile(module, file, "exec", dont_inherit=True)
 
 
 def _statement(level: TracebackType) -> Callable[[], object] | None:
@@ -100,11 +111,8 @@ def _statement(level: TracebackType) -> Callable[[], object] | None:
     held = (
         [n for n in ast.walk(tree) if isinstance(n, simple) and n.lineno <= line <= (n.end_lineno or n.lineno)] if tree is not None else []
     )
-    if len(held) != 1 or _suspends([held[0]]):
-        return None
-    module = ast.Module([_Adapted().visit(held[0])], [])
-    code = compile(ast.fix_missing_locations(module), frame.f_code.co_filename, "exec", dont_inherit=True)
-    return lambda: _run(code, frame)
+    code = compiled(None, [held[0]], frame.f_code.co_filename) if len(held) == 1 else None
+    return (lambda: _run(code, frame)) if code is not None else None
 
 
 def parsed(file: str) -> ast.Module | None:
@@ -117,35 +125,42 @@ def parsed(file: str) -> ast.Module | None:
 
 
 def _run(code: CodeType, frame: FrameType) -> None:
-    namespace = {**frame.f_globals, **frame.f_locals, "__torchwhy_left__": Left}
+    execute(code, {**frame.f_globals, **frame.f_locals}, (0,))
+
+
+def execute(code: CodeType, namespace: dict[str, Any], rounds: Iterable[int]) -> None:
+    """Run what was compiled here, till its end or its `return`."""
+    namespace.update({LEFT: Left, ROUNDS: rounds})
     try:
         exec(code, namespace)
     except Left:
         return
 
 
-def innermost_loop(tree: ast.AST, code: CodeType, line: int) -> ast.For | ast.While | None:
+def innermost_loop(tree: ast.AST, code: CodeType, line: int) -> Loop | None:
     """The loop of this very function whose body has the line."""
-    scope: ast.AST = tree
-    if code.co_name != "<module>":
-        named = [
-            n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name and _first_line(n) == code.co_firstlineno
-        ]
-        if not named:
-            return None
-        scope = named[0]
-    found: ast.For | ast.While | None = None
-    waiting = list(ast.iter_child_nodes(scope))
+    return next(iter(loops_around(tree, code, line)), None)
+
+
+def loops_around(tree: ast.AST, code: CodeType, line: int) -> list[Loop]:
+    """The loops of this very function whose bodies have the line, the innermost first."""
+    scope = tree if code.co_name == "<module>" else function_of(tree, code)
+    found: list[Loop] = []
+    waiting = list(ast.iter_child_nodes(scope)) if scope is not None else []
     while waiting:
         node = waiting.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             continue
         waiting.extend(ast.iter_child_nodes(node))
-        if not isinstance(node, (ast.For, ast.While)) or not node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
-            continue
-        if found is None or node.lineno > found.lineno:
-            found = node
-    return found
+        if isinstance(node, (ast.For, ast.While)) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
+            found.append(node)
+    return sorted(found, key=lambda loop: -loop.lineno)
+
+
+def function_of(tree: ast.AST, code: CodeType) -> ast.FunctionDef | None:
+    """The definition that a code was made from."""
+    named = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == code.co_name)
+    return next((n for n in named if _first_line(n) == code.co_firstlineno), None)
 
 
 def _first_line(node: ast.FunctionDef) -> int:

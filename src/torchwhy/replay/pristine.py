@@ -68,7 +68,7 @@ class Pristine:
         while waiting or running:
             while waiting and len(running) < at_once:
                 number = waiting.pop()
-                running[number] = time.monotonic() + trials[number].seconds + _LATE
+                running[number] = time.monotonic() + trials[number].wall + _LATE
                 self._send({"run": number, "trial": asdict(trials[number])})
             self._connection.settimeout(max(0.01, min(running.values()) - time.monotonic()))
             said = json.loads(self._lines.readline() or '{"over": true}')

@@ -30,6 +30,8 @@ from .trial import Elsewhere, Trial
 Tell = Callable[..., None]
 _FULL_STEPS = 24
 _MOST_NUMBERS = 20_000_000
+_WAITS = 5
+"""How many times longer than its grace in CPU time it may go on by the clock: it may sleep."""
 
 
 def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
@@ -55,7 +57,7 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         watch.end("ended", exit_code=code)
     except BaseException as error:
-        watch.end("raised", **_described(error))
+        watch.end("raised", **described(error))
 
 
 def encoded(path: str, text: str) -> bytes:
@@ -100,7 +102,7 @@ class _Watch:
         self.past, self.grace, self.tell = trial.past, trial.grace, tell
         self.steps = 0
         self.losses: list[float] = []
-        self.passed_at: float | None = None
+        self.passed_at: tuple[float, float] | None = None
         self.told_at = 0.0
         self.process = os.getpid()
 
@@ -114,6 +116,18 @@ class _Watch:
             backward(tensors, *args, **kwargs)
 
         torch.autograd.backward = watched
+        self._see_parameters()
+
+    def _see_parameters(self) -> None:
+        """Tells the sizes of what optimizers are given."""
+        given = torch.optim.Optimizer.add_param_group
+
+        def add_param_group(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+            given(optimizer, group)
+            if not self._is_elsewhere():
+                self.tell(parameters=[_sizes(p) for p in optimizer.param_groups[-1]["params"]])
+
+        torch.optim.Optimizer.add_param_group = add_param_group  # type: ignore[method-assign]
 
     def end(self, how: str, **more: Any) -> None:
         if not self._is_elsewhere():
@@ -133,17 +147,19 @@ class _Watch:
         if self.steps < _FULL_STEPS and not self._is_elsewhere():
             with torch.no_grad():
                 count, norm = _gradients(optimizer)
-            self.tell(step=self.steps, losses=self.losses, gradients=count, norm=norm)
+            trained = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
+            said = {"losses": self.losses, "gradients": count, "norm": norm, "of": len(trained)}
+            self.tell(step=self.steps, **said)
 
     def _after(self, *_: Any) -> None:
         if self._is_elsewhere():
             return
         self.steps += 1
         self.losses = []
-        now = time.monotonic()
+        now, spent = time.monotonic(), time.process_time()
         if self.past is not None and self.steps > self.past:
-            self.passed_at = self.passed_at or now
-            if now - self.passed_at > self.grace:
+            self.passed_at = self.passed_at or (now, spent)
+            if spent - self.passed_at[1] > self.grace or now - self.passed_at[0] > _WAITS * self.grace:
                 self.end("stopped")
                 os._exit(0)
         if self.steps <= _FULL_STEPS or now - self.told_at > 0.1:
@@ -161,7 +177,15 @@ def _gradients(optimizer: torch.optim.Optimizer) -> tuple[int, float]:
     )
 
 
-def _described(error: BaseException) -> dict[str, Any]:
+def _sizes(parameter: torch.Tensor) -> list[int]:
+    try:
+        return list(parameter.shape)
+    except RuntimeError:  # a lazy one has none yet
+        return []
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """An exception as a trial tells it: type, message, the innermost place in the program's own code."""
     trace, place = error.__traceback__, None
     while trace is not None:
         if origin(trace.tb_frame.f_code.co_filename) == "user":

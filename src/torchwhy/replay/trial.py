@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 End = Literal["ended", "raised", "stopped", "timed-out", "died"]
 """ended: the script ran to its end; stopped: it was past the point that mattered; died: killed, or it left without a word."""
+_MOST_PARAMETERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,13 @@ class Trial:
 
     files: tuple[tuple[str, str], ...] = ()
     seconds: float = 10.0
+    """Of CPU time, its processes together."""
+    wall: float = 60.0
+    """Seconds by the clock, for one that sleeps or waits: generous, since a busy machine makes it late too."""
     past: int | None = None
     """The number of optimizer steps before the failure: with one more it is passed."""
     grace: float = 2.0
-    """How long it may go on after that."""
+    """Seconds of CPU time that it may go on after that."""
     threads: int = 1
     memory: int = 8 << 30
     record: bool = False
@@ -33,6 +37,8 @@ class Step:
     losses: tuple[float, ...] = ()
     gradients: int = 0
     norm: float = 0.0
+    parameters: int = 0
+    """How many of the optimizer's could get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,12 @@ class Outcome:
     seen: tuple[Step, ...] = ()
     losses: tuple[float, ...] = ()
     """Losses after the last step."""
+    parameters: tuple[tuple[int, ...], ...] = ()
+    """The sizes of what its optimizers were given, in that order."""
     denied: tuple[str, ...] = ()
     """What the program tried and a trial may not do."""
     seconds: float = 0.0
+    """Of CPU time."""
     fault: str = ""
     """What went wrong on our side."""
     evidence: dict[str, Any] | None = field(default=None, compare=False)
@@ -76,6 +85,9 @@ def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
             return replace(outcome, denied=(*outcome.denied, str(said["denied"]))[:8])
         if "step" in said:
             return replace(outcome, seen=(*outcome.seen, _step(said))[:64])
+        if "parameters" in said:
+            sizes = tuple(tuple(int(size) for size in shape) for shape in said["parameters"])
+            return replace(outcome, parameters=(*outcome.parameters, *sizes)[:_MOST_PARAMETERS])
         if "done" in said:
             end: End = "timed-out" if said["done"] == "timed-out" and outcome.end == "died" else outcome.end
             return replace(outcome, seconds=float(said["seconds"]), end=end)
@@ -89,7 +101,8 @@ def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
 
 
 def _step(said: Mapping[str, Any]) -> Step:
-    return Step(tuple(float(loss) for loss in said["losses"]), int(said["gradients"]), float(said["norm"]))
+    losses = tuple(float(loss) for loss in said["losses"])
+    return Step(losses, int(said["gradients"]), float(said["norm"]), int(said["of"]))
 
 
 def _ended(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:

@@ -14,6 +14,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -32,8 +33,12 @@ class _Running:
     process: int
     pipe: int
     scratch: str
-    began: float
+    limit: float
+    """Of CPU time."""
     until: float
+    """By the clock."""
+    look: float
+    """When it may have used up its CPU time at the earliest."""
     told: bytes = b""
     bytes_told: int = 0
 
@@ -79,7 +84,7 @@ class Waiting:
     def _once(self) -> bool:
         pipes = {running.pipe: number for number, running in self.running.items()}
         now = time.monotonic()
-        wait = min((r.until - now for r in self.running.values()), default=None)
+        wait = min((min(r.until, r.look) - now for r in self.running.values()), default=None)
         sources: list[Any] = [self.connection, self.parent, *pipes]
         ready, _, _ = select.select(sources, [], [], None if wait is None else max(0.0, wait))
         if self.parent in ready:
@@ -87,7 +92,7 @@ class Waiting:
         for pipe in ready:
             if pipe in pipes:
                 self._hear(pipes[pipe])
-        for number in [n for n, r in self.running.items() if time.monotonic() >= r.until]:
+        for number in [n for n, r in self.running.items() if _is_late(r)]:
             self._finish(number, "timed-out")
         return self._requests() if self.connection in ready else True
 
@@ -109,7 +114,7 @@ class Waiting:
         scratch = os.path.join(self.folder, str(number))
         os.makedirs(scratch, exist_ok=True)
         reader, writer = os.pipe()
-        began = time.monotonic()
+        now = time.monotonic()
         child = os.fork()
         if child == 0:
             try:
@@ -117,7 +122,7 @@ class Waiting:
             finally:
                 os._exit(0)
         os.close(writer)
-        self.running[number] = _Running(child, reader, scratch, began, began + trial.seconds)
+        self.running[number] = _Running(child, reader, scratch, trial.seconds, now + trial.wall, now + trial.seconds / _cores())
 
     def _be_trial(self, trial: Trial, scratch: str, writer: int) -> None:
         die_with_parent()
@@ -160,6 +165,7 @@ class Waiting:
     def _finish(self, number: int, how: str) -> None:
         """End the trial and all that it started."""
         running = self.running.pop(number)
+        spent = spent_by(running.process)
         os.close(running.pipe)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(running.process, signal.SIGKILL)
@@ -170,7 +176,7 @@ class Waiting:
         self._end_strays()
         shutil.rmtree(running.scratch, ignore_errors=True)
         with contextlib.suppress(OSError):
-            self._answer({"trial": number, "done": how, "seconds": time.monotonic() - running.began})
+            self._answer({"trial": number, "done": how, "seconds": spent})
 
     def _end_strays(self) -> None:
         """What a trial left behind has become our child."""
@@ -222,17 +228,43 @@ def _descriptors() -> set[int]:
     return {int(name) for name in os.listdir("/proc/self/fd")}
 
 
+def _is_late(running: _Running) -> bool:
+    """Whether it has used up its CPU time, or the clock's; what one that still runs may use is looked at only when it can be over."""
+    now = time.monotonic()
+    if now >= running.look:
+        left = running.limit - spent_by(running.process)
+        if left <= 0:
+            return True
+        running.look = now + max(0.05, left / _cores())
+    return now >= running.until
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def spent_by(process: int) -> float:
+    """The seconds of CPU time of all that runs in the session that this process leads, and of their children that are over."""
+    ticks = sum(sum(map(int, numbers[11:15])) for _, numbers in _processes() if int(numbers[3]) == process)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _children() -> set[int]:
-    mine, found = os.getpid(), set()
+    mine = os.getpid()
+    return {process for process, numbers in _processes() if int(numbers[1]) == mine}
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    """Each process, and what `/proc/PID/stat` says of it: its state, its parent, its group, its session, …, its times from the 12th on."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             with (
-                contextlib.suppress(OSError, ValueError, IndexError),
+                contextlib.suppress(OSError),
                 open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file,
             ):
-                if int(file.read().rpartition(")")[2].split()[1]) == mine:
-                    found.add(int(name))
-    return found
+                numbers = file.read().rpartition(")")[2].split()
+                if len(numbers) > 14:
+                    yield int(name), numbers
 
 
 def _control(option: int) -> None:

@@ -120,7 +120,8 @@ class LossTarget(Family):
         cause = before_counting(run.cause(run.decided(x, Size(dim)), classes))
         last = cause.origins[-1] if cause.origins else None
         need = int(high) + 1 if high is not None else None
-        exact = last is not None and last.form == "literal" and last.value == classes and need is not None
+        settable = last is not None and last.form in ("literal", "name") and last.value == classes
+        exact = settable and need is not None
         made_edit = edits.set_value(run.sources, cause.span, str(need)) if exact else ()
         fixes = [Fix(f"give the head {need} outputs, one for each class", made_edit, changes="the last layer's weight has another size")]
         if isinstance(low, int) and low >= 1:
