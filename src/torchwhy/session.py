@@ -85,8 +85,12 @@ class Session:
             self.loaded.execute()
         except SystemExit as end:
             self._ended(_exit_code_of(end))
-            if self.exit_code and self._is_ours() and isinstance(end.__context__, Exception):
-                self._gather(end.__context__)
+            from .replay.trial import failure_in
+
+            failure = failure_in(end)
+            if failure is not end and self._is_ours():
+                self._note_failing(failure)
+                self._gather(failure)
             elif self.exit_code and self.watch.started_any:
                 with self._guard("the end could not be described"):
                     from .trace import describe

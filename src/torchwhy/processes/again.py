@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..replay.trial import Elsewhere
+from ..replay.trial import Elsewhere, failure_in
 from . import folder, tell
 from .order import order
 from .watch import Watch
@@ -32,7 +32,8 @@ def run_again(program: Loaded, record: str, show: Callable[[dict[str, Any]], Non
     watch.begin()
     try:
         program.execute()
-    except BaseException as error:
+    except BaseException as end:
+        error = failure_in(end)
         refused = _refused(error, recorder)
         at = time.time()
         if isinstance(error, SystemExit):

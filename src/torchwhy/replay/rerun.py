@@ -25,7 +25,7 @@ from .diversion import divert
 from .pristine import Execute
 from .spawning import fork_what_is_spawned
 from .standin import stand_in
-from .trial import Elsewhere, Trial
+from .trial import Elsewhere, Trial, failure_in
 
 Tell = Callable[..., None]
 _FULL_STEPS = 24
@@ -53,11 +53,13 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
         watch.end("ended")
     except Elsewhere as error:
         watch.end("raised", **error.said)
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-        watch.end("ended", exit_code=code)
-    except BaseException as error:
-        watch.end("raised", **described(error))
+    except BaseException as end:
+        failure = failure_in(end)
+        if isinstance(failure, SystemExit):
+            code = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+            watch.end("ended", exit_code=code)
+        else:
+            watch.end("raised", **described(failure))
 
 
 def encoded(path: str, text: str) -> bytes:

@@ -76,6 +76,16 @@ class Elsewhere(Exception):
         self.said = {"error_type": error_type, "message": message, "file": file, "line": line, "function": function}
 
 
+def failure_in(end: BaseException) -> BaseException:
+    """The failure that a program ended by: what it was handling when it left with an exit code other than 0, or what came out."""
+    if not isinstance(end, SystemExit) or end.code is None:
+        return end
+    if type(end.code) in (int, bool) and not end.code:
+        return end
+    handled = (end.__context__, end.code)  # `sys.exit(error)` has no context
+    return next((error for error in handled if isinstance(error, Exception)), end)
+
+
 def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
     """The outcome with one more thing that the trial told. It is the program's process that tells: what has the wrong form is left out."""
     try:
