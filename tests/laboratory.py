@@ -101,7 +101,7 @@ def _environment() -> dict[str, str]:
 
 
 def _run_apart(request: dict[str, str]) -> int:
-    options = ["--record", request["mode"], "--report", request["report"], *([] if request["verify"] else ["--no-verify"])]
+    options = ["--record", request["mode"], "--report", request["report"], "--incident", *([] if request["verify"] else ["--no-verify"])]
     torchwhy = [] if request["mode"] == "plain" else ["-m", "torchwhy", "run", *options]
     command = [sys.executable, *torchwhy, request["script"]]
     with open(request["out"], "wb") as out, open(request["err"], "wb") as err:
@@ -159,7 +159,7 @@ def become(request: dict[str, str]) -> None:
         if request["mode"] == "plain":
             Program(request["script"]).load().execute()
         else:
-            options = Options(report=request["report"], record=request["mode"], verify=bool(request["verify"]))
+            options = Options(report=request["report"], record=request["mode"], verify=bool(request["verify"]), incident=True)
             Session(Program(request["script"]), options).run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

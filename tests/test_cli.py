@@ -92,11 +92,95 @@ def test_a_caught_error_that_ends_the_program_is_described(laboratory: Laborator
     assert trial.report["outcome"] == "failed" and trial.report["failure"]["raised_at"]["line"] == 5
 
 
-def test_show_renders_a_report_again(saved: Path, tmp_path: Path) -> None:
-    assert torchwhy("show", "--format", "json", saved).stdout == torchwhy("show", "--format", "json", saved).stdout
-    again = tmp_path / "again.json"
-    assert torchwhy("show", "--quiet", "--report", again, saved).stdout == ""
-    assert json.loads(again.read_text()) == json.loads(saved.read_text())
+SAID = """import torch
+
+SECRET = "not to be passed on"
+ONE, TWO, THREE = 1, 2, 3
+FOUR = 4
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.first(x)
+
+
+SALT = SECRET + "salt"
+
+
+def secret():
+    return SALT
+
+
+x = torch.ones(2, 5)
+net = Net()
+print(net(x))
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reports as users write them: `said.json` and, with its incident, `full.json`; `odd.json` has no diagnosis."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "main.py").write_text(SAID)
+    (folder / "odd.py").write_text("import torch\n\nsizes = [torch.ones(2), 'a', None]\ntorch.ones(2).index_put_(sizes, 1)\n")
+    torchwhy("run", "--report", "said.json", "main.py", cwd=folder)
+    torchwhy("run", "--report", "full.json", "--incident", "main.py", cwd=folder)
+    torchwhy("run", "--no-verify", "--report", "odd.json", "odd.py", cwd=folder)
+    torchwhy("run", "--no-verify", "--report", "odd_full.json", "--incident", "odd.py", cwd=folder)
+    return folder
+
+
+def test_a_report_holds_what_is_said_and_the_lines_named(written: Path) -> None:
+    text = (written / "said.json").read_text()
+    said = json.loads(text)
+    jsonschema.validate(said, SCHEMA)
+    assert "incident" not in said and "SECRET" not in text and "passed on" not in text
+    assert said["diagnoses"][0]["cause"]["source"].strip() == "self.first = torch.nn.Linear(3, 4)"
+    assert said["failure"]["raised_at"]["source"] == "        return self.first(x)"
+    assert (said["failure"]["script"], said["failure"]["module_kind"]) == ("main.py", "Linear")
+    assert len(text) < 20_000
+
+
+def test_an_incident_holds_the_rest(written: Path) -> None:
+    text = (written / "full.json").read_text()
+    jsonschema.validate(json.loads(text), SCHEMA)
+    assert "passed on" in text and json.loads(text)["incident"]["evidence"]["sources"]
+
+
+@pytest.mark.parametrize(("said", "full"), [("said.json", "full.json"), ("odd.json", "odd_full.json")])
+@pytest.mark.parametrize("form", ["terminal", "concise"])
+def test_show_needs_no_incident(said: str, full: str, form: str, written: Path) -> None:
+    shown = torchwhy("show", "--format", form, said, cwd=written).stdout
+    assert shown == torchwhy("show", "--format", form, full, cwd=written).stdout
+    assert form == "concise" or ".py:" in shown
+
+
+def test_show_diagnoses_again_where_there_is_an_incident(written: Path) -> None:
+    again = torchwhy("show", "--incident", "full.json", cwd=written)
+    first = torchwhy("show", "full.json", cwd=written)
+    assert again.stdout.splitlines()[1] == first.stdout.splitlines()[1] and "proposed fix" in again.stdout
+    refused = torchwhy("show", "--incident", "said.json", cwd=written)
+    assert (refused.returncode, refused.stdout) == (2, "") and "holds no incident" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["said.json", "full.json", "odd.json"])
+def test_show_writes_a_report_as_it_was(name: str, written: Path, tmp_path: Path) -> None:
+    assert torchwhy("show", "--quiet", "--report", tmp_path / "again.json", name, cwd=written).stdout == ""
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads((written / name).read_text())
+    assert json.loads(torchwhy("show", "--format", "json", name, cwd=written).stdout) == json.loads((written / name).read_text())
+
+
+def test_a_text_is_diagnosed_again_from_its_incident(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)\n")
+    first = torchwhy("explain", "--report", "r.json", "--incident", "log.txt", cwd=tmp_path)
+    assert torchwhy("show", "--incident", "r.json", cwd=tmp_path).stdout == first.stdout == torchwhy("show", "r.json", cwd=tmp_path).stdout
+
+
+def test_show_in_colour_and_without_unicode(saved: Path) -> None:
     assert "main.py:5" in torchwhy("show", saved).stdout
     assert "main.py:5" in torchwhy("show", saved, encoding="ascii").stdout
     assert "\x1b[" in torchwhy("show", "--color", "always", saved).stdout

@@ -52,7 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from .session import Options, Session
 
-    chosen = Options(options.report, options.format, options.color, options.quiet, options.record, not options.no_verify, options.budget)
+    chosen = Options(
+        report=options.report,
+        format=options.format,
+        color=options.color,
+        quiet=options.quiet,
+        record=options.record,
+        verify=not options.no_verify,
+        budget=options.budget,
+        incident=options.incident,
+    )
     try:
         session = Session(_program(options), chosen, options.command)
     except BadInput as error:
@@ -84,7 +93,7 @@ def _program(options: argparse.Namespace) -> Program:
 
 
 def _show(options: argparse.Namespace) -> int:
-    return _answer(_saved_report(options.file), options)
+    return _answer(_saved_report(options.file, options.incident), options)
 
 
 def _answer(report: Report, options: argparse.Namespace) -> int:
@@ -105,8 +114,8 @@ def _unwritable(file: str, error: OSError) -> BadInput:
     return BadInput(f"can't write {file!r}: {error.strerror or error}")
 
 
-def _saved_report(file: str) -> Report:
-    from .diagnose import judge
+def _saved_report(file: str, again: bool) -> Report:
+    """A report as it was said; an incident, and with `again` a report that holds one, is diagnosed here."""
     from .incident import Unreadable
     from .render.json import read_report
 
@@ -117,7 +126,22 @@ def _saved_report(file: str) -> Report:
         raise BadInput(f"can't open {file!r}: {error.strerror or error}") from None
     except (Unreadable, UnicodeDecodeError) as error:
         raise BadInput(f"can't read {file!r}: {error}") from None
-    return report if report.diagnoses or report.exit_code is not None else judge(report)
+    if again and not report.incident:
+        raise BadInput(f"{file!r} holds no incident: write it by --report FILE --incident")
+    is_bare = not report.diagnoses and report.exit_code is None and report.incident
+    return _diagnosed_again(report) if again or is_bare else report
+
+
+def _diagnosed_again(report: Report) -> Report:
+    from dataclasses import replace
+
+    if report.evidence.from_text:
+        from .explain import explain_evidence
+
+        return replace(explain_evidence(report.evidence), incident=True)
+    from .diagnose import judge
+
+    return judge(replace(report, problems=()))
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -131,9 +155,11 @@ def _explain(options: argparse.Namespace) -> int:
         return write_out(lambda out: show_page(family, out, options.color))
     if options.what != "-" and not os.path.exists(options.what):
         raise BadInput(f"{options.what!r} is neither a code (torchwhy codes lists them) nor a file")
+    from dataclasses import replace
+
     from .explain import explain_file
 
-    return _answer(explain_file(options.what), options)
+    return _answer(replace(explain_file(options.what), incident=options.incident), options)
 
 
 def _env(options: argparse.Namespace) -> int:
@@ -180,12 +206,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", allow_abbrev=False, help="run a program as python does, and diagnose its failure",
                               usage="torchwhy run [OPTIONS] (SCRIPT | -m MODULE) [ARGS...]")  # fmt: skip
     _add_output(run)
+    _add_incident(run)
     run.add_argument("--no-verify", action="store_true", help="do not run proposed fixes")
     _add_program(run)
 
     fix = commands.add_parser("fix", allow_abbrev=False, help="run a program, and show the best verified fix as a diff",
                               usage="torchwhy fix [OPTIONS] (SCRIPT | -m MODULE) [ARGS...] [--apply]")  # fmt: skip
     _add_output(fix)
+    _add_incident(fix)
     fix.add_argument("--apply", action="store_true", help="write the fix to the files (also as the last word)")
     fix.add_argument("--allow-outside", action="store_true", help="write to files of installed packages too")
     fix.set_defaults(no_verify=False)
@@ -193,11 +221,13 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", allow_abbrev=False, help="a saved report or incident, rendered again")
     _add_output(show)
+    show.add_argument("--incident", action="store_true", help="diagnose again, from the incident that the file holds")
     show.add_argument("--quiet", action="store_true", help="nothing on the terminal")
     show.add_argument("file", metavar="FILE")
 
     explain = commands.add_parser("explain", allow_abbrev=False, help="the page of a code, or the diagnosis of a printed failure")
     _add_output(explain)
+    _add_incident(explain)
     explain.add_argument("--quiet", action="store_true", help="nothing on the terminal")
     explain.add_argument(
         "what", metavar="CODE | FILE | -", help="TW0102 or shape.linear; a traceback or a whole job log; - reads one from standard input"
@@ -234,6 +264,14 @@ def _add_program(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
     parser.add_argument("script", nargs="?", metavar="SCRIPT", help="the program; everything after it belongs to the program")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
+
+
+def _add_incident(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--incident",
+        action="store_true",
+        help="the report also holds what is needed to diagnose it elsewhere: all that was seen, whole files",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -38,7 +38,11 @@ def explain_file(file: str) -> Report:
 def explain(stream: BinaryIO) -> Report:
     """The report on a text: its first cause with the diagnosis, then its other failures with theirs."""
     log = read_log(stream)
-    evidence = log.evidence
+    return explain_evidence(log.evidence, log.remarks)
+
+
+def explain_evidence(evidence: Evidence, remarks: tuple[str, ...] = ()) -> Report:
+    """The report on what a text told."""
     if evidence.failure is None:
         return bare_message(evidence) or Report("explain", "passed", None, evidence, remarks=("the text holds no failure",))
     if scheduler := ended_by_scheduler(evidence):
@@ -54,7 +58,7 @@ def explain(stream: BinaryIO) -> Report:
         first = replace(better, evidence=replace(better.evidence, others=left))
     rest = [d for report in others for d in report.diagnoses[:1] if d.headline not in {known.headline for known in first.diagnoses}]
     foreign = (what_it_is(evidence),) if first.outcome == "not-torch" else (untold(evidence),) if not first.diagnoses else ()
-    notes = (*log.remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
+    notes = (*remarks, *(f"because of it: {line}" for line in evidence.consequences[:4]))
     first = with_notes(first, notes)
     return replace(first, diagnoses=(*first.diagnoses, *rest), remarks=(*foreign, *notes) if foreign else ())
 

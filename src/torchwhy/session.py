@@ -40,6 +40,8 @@ class Options:
     verify: bool = True
     budget: float | None = None
     """CPU seconds for trials; the reasoning, which has 5, may take as long."""
+    incident: bool = False
+    """Whether the report also holds the whole evidence."""
     told_in: str | None = None
     """Where the failure is told to the process that started this one, instead of being judged here."""
 
@@ -214,7 +216,7 @@ class Session:
                 from .render.json import write_report
 
                 try:
-                    write_report(self._with_problems(report), self.options.report)
+                    write_report(replace(self._with_problems(report), incident=self.options.incident), self.options.report)
                 except OSError as error:
                     say(f"can't write the report {self.options.report!r}: {error.strerror or error}")
 

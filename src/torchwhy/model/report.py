@@ -99,3 +99,5 @@ class Report:
     """Of an out-of-memory failure: what the allocator said, in bytes."""
     remarks: tuple[str, ...] = ()
     """Sentences about the whole: what an error is that PyTorch did not raise, which process failed first."""
+    incident: bool = False
+    """Whether `evidence` is all that was seen, and goes into the report file; else the file holds what is said, and the lines named."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from ..incident import Unreadable, from_plain, read_incident, to_plain
 from ..model import (
     Confidence,
     Diagnosis,
+    Environment,
     Evidence,
     Failure,
     Fix,
@@ -21,18 +24,21 @@ from ..model import (
     Report,
     Span,
     TensorFacts,
-    Timing,
     Value,
 )
-from .terminal import text_of
+from .terminal import script, source_line, text_of
 
 SCHEMA = "torchwhy.report/1"
+_NOWHERE = "<nowhere>"
+_SHOWN_ITEMS = 4
+"""As many as the words for a list show."""
+_MOST_LINES = 1_000_000
 
 
 def report_to_plain(report: Report) -> dict[str, Any]:
-    """The report as the contract has it, and the whole evidence under `incident`."""
+    """The report as the contract has it: what is said, with the lines named; the whole evidence only where that was asked for."""
     environment = report.evidence.environment
-    return {
+    plain = {
         "schema": SCHEMA,
         "command": report.command,
         "outcome": report.outcome,
@@ -54,8 +60,8 @@ def report_to_plain(report: Report) -> dict[str, Any]:
         },
         "problems": list(report.problems),
         "remarks": list(report.remarks),
-        "incident": {"schema": INCIDENT, "evidence": to_plain(report.evidence)},
     }
+    return {**plain, "incident": {"schema": INCIDENT, "evidence": to_plain(report.evidence)}} if report.incident else plain
 
 
 def write_report(report: Report, path: str) -> None:
@@ -63,9 +69,9 @@ def write_report(report: Report, path: str) -> None:
 
 
 def as_text(report: Report) -> str:
-    """One line a key; the diagnoses, which people read too, are indented."""
+    """Indented, since people read it too; the incident in one line."""
     plain = report_to_plain(report)
-    lines = (f"{json.dumps(key)}: {json.dumps(value, indent=1 if key == 'diagnoses' else None)}" for key, value in plain.items())
+    lines = (f"{json.dumps(key)}: {json.dumps(value, indent=None if key == 'incident' else 1)}" for key, value in plain.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -75,7 +81,7 @@ def read_report(text: str) -> Report:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("schema") not in (SCHEMA, INCIDENT):
             raise Unreadable("it is neither a report nor an incident that this version knows")
-        return _report(data) if data["schema"] == SCHEMA else Report("run", "failed", None, read_incident(data))
+        return _report(data) if data["schema"] == SCHEMA else Report("run", "failed", None, read_incident(data), incident=True)
     except json.JSONDecodeError:
         raise Unreadable("it is not JSON") from None
     except RecursionError:
@@ -83,41 +89,96 @@ def read_report(text: str) -> Report:
 
 
 def _report(data: dict[str, Any]) -> Report:
-    known = {
-        "command": data.get("command"),
-        "outcome": data.get("outcome"),
-        "exit_code": data.get("exit_code"),
-        "timing": data.get("timing", {}),
-    }
-    report = from_plain({**known, "problems": data.get("problems", []), "remarks": data.get("remarks", [])}, Report, "report")
-    said = data.get("diagnoses")
-    if not isinstance(said, list) or not isinstance(data.get("incident"), dict):
-        raise Unreadable("its diagnoses or its incident are missing")
+    known = {name: data.get(name) for name in ("command", "outcome", "exit_code")}
+    lists = {name: data.get(name, []) for name in ("problems", "remarks")}
+    memory = data.get("memory")
+    pairs = [list(pair) for pair in memory.items()] if isinstance(memory, dict) else []
+    report = from_plain({**known, **lists, "timing": data.get("timing", {}), "memory": pairs}, Report, "report")
+    said, incident = data.get("diagnoses"), data.get("incident")
+    if not isinstance(said, list):
+        raise Unreadable("its diagnoses are missing")
     diagnoses = tuple(_diagnosis_from(d, f"diagnoses[{n}]") for n, d in enumerate(said))
-    return Report(
-        report.command,
-        report.outcome,
-        report.exit_code,
-        read_incident(data["incident"]),
-        diagnoses,
-        report.timing or Timing(),
-        report.problems,
-        remarks=report.remarks,
-    )
+    if isinstance(incident, dict):
+        return replace(report, evidence=read_incident(incident), diagnoses=diagnoses, incident=True)
+    return replace(report, evidence=_said_evidence(data), diagnoses=diagnoses)
+
+
+def _said_evidence(data: dict[str, Any]) -> Evidence:
+    """What a report without its incident holds of the evidence: the failure in a few words, and the lines that are named."""
+    said = data.get("failure")
+    environment = from_plain(data.get("environment", {}), Environment, "environment")
+    if not isinstance(said, dict):
+        return Evidence(environment=environment)
+    spans = [said.get("raised_at"), *(place for d in data["diagnoses"] for place in (d["cause"], *(d.get("trail") or ())))]
+    module = said.get("module")
+    modules = ({"id": 0, "fqn": module, "kind": said.get("module_kind") or ""},) if module is not None else ()
+    failure = {
+        "error_type": said.get("error_type"),
+        "message": said.get("message"),
+        "frames": [_frame_from(place) for place in ({"file": said.get("script") or _NOWHERE, "line": 0}, said.get("raised_at")) if place],
+        "op": {"index": 0, "name": said["op"]} if said.get("op") else None,
+        "operands": [_operand_from(operand) for operand in said.get("operands") or ()],
+        "module": 0 if modules else None,
+        "rank": said.get("rank"),
+    }
+    if not said.get("raised_at"):
+        failure["frames"] = []
+    plain = {"failure": failure, "modules": list(modules), "sources": [list(pair) for pair in _sources_from(spans)]}
+    return replace(from_plain(plain, Evidence, "failure"), environment=environment)
+
+
+def _frame_from(place: dict[str, Any]) -> dict[str, Any]:
+    return {"span": {name: value for name, value in place.items() if name not in ("text", "source")}}
+
+
+def _sources_from(spans: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Each file with the lines of it that are known, each at its number, and empty ones between them."""
+    files: dict[str, dict[int, str]] = {}
+    for span in spans:
+        if isinstance(span, dict) and isinstance(span.get("source"), str) and isinstance(span.get("line"), int):
+            files.setdefault(str(span.get("file")), {})[span["line"]] = span["source"]
+    for file, lines in files.items():
+        last = max(lines)
+        if last <= _MOST_LINES:
+            yield file, "\n".join(lines.get(number, "") for number in range(1, last + 1))
+
+
+def _operand_from(said: Any) -> dict[str, Any]:
+    if not isinstance(said, dict):
+        raise Unreadable("an operand is not an object")
+    return {"parameter": said.get("parameter"), "expression": said.get("expression", ""), "value": _value_from(said)}
+
+
+def _value_from(said: dict[str, Any]) -> dict[str, Any]:
+    if "dtype" in said:
+        facts = {name: said.get(name) for name in ("shape", "dtype", "device", "requires_grad")}
+        return {"is": "TensorFacts", "id": 0, **facts}
+    if "length" in said:
+        items = [_value_from(item) for item in said.get("items") or () if isinstance(item, dict)]
+        return {"is": "Items", "kind": said.get("kind"), "length": said.get("length"), "items": items}
+    return {"is": "Plain", "kind": said.get("kind"), "text": said.get("text")}
 
 
 def _failure(evidence: Evidence) -> dict[str, Any]:
     failure = evidence.failure
     assert failure is not None
-    module = next((m.fqn for m in evidence.modules if m.id == failure.module), None)
+    module = next((m for m in evidence.modules if m.id == failure.module), None)
     return {
         "error_type": failure.error_type,
         "message": failure.message,
-        "raised_at": _span(failure.raised_at) if failure.raised_at else None,
-        "module": module,
+        "rank": failure.rank,
+        "raised_at": _place(failure.raised_at, evidence) if failure.raised_at else None,
+        "script": script(evidence) or None,
+        "module": module.fqn if module else None,
+        "module_kind": module.kind if module else None,
         "op": _op(failure),
         "operands": [_operand(o) for o in failure.operands],
     }
+
+
+def _place(span: Span, evidence: Evidence) -> dict[str, Any]:
+    """A place, with the line of the source that it names."""
+    return {**_span(span), "source": source_line(evidence, span)}
 
 
 def _op(failure: Failure) -> str | None:
@@ -125,7 +186,8 @@ def _op(failure: Failure) -> str | None:
 
 
 def _operand(operand: Operand) -> dict[str, Any]:
-    return {"name": operand.expression or operand.parameter, "parameter": operand.parameter, **_value(operand.value)}
+    names = {"parameter": operand.parameter, "expression": operand.expression}
+    return {"name": operand.expression or operand.parameter, **names, **_value(operand.value)}
 
 
 def _value(value: Value) -> dict[str, Any]:
@@ -133,7 +195,7 @@ def _value(value: Value) -> dict[str, Any]:
         shape = list(value.shape) if value.shape is not None else None
         return {"shape": shape, "dtype": value.dtype, "device": value.device, "requires_grad": value.requires_grad}
     if isinstance(value, Items):
-        return {"kind": value.kind, "length": value.length}
+        return {"kind": value.kind, "length": value.length, "items": [_value(item) for item in value.items[:_SHOWN_ITEMS]]}
     assert isinstance(value, Plain)
     return {"kind": value.kind, "text": value.text}
 
@@ -150,8 +212,8 @@ def _span(span: Span) -> dict[str, Any]:
     }
 
 
-def _label(label: Label) -> dict[str, Any]:
-    return {**_span(label.span), "text": label.text}
+def _label(label: Label, evidence: Evidence) -> dict[str, Any]:
+    return {**_place(label.span, evidence), "text": label.text}
 
 
 def _diagnosis(diagnosis: Diagnosis, report: Report) -> dict[str, Any]:
@@ -161,8 +223,8 @@ def _diagnosis(diagnosis: Diagnosis, report: Report) -> dict[str, Any]:
         "title": diagnosis.title,
         "headline": diagnosis.headline,
         "confidence": diagnosis.confidence.value,
-        "cause": _label(diagnosis.cause),
-        "trail": [_label(label) for label in diagnosis.trail],
+        "cause": _label(diagnosis.cause, report.evidence),
+        "trail": [_label(label, report.evidence) for label in diagnosis.trail],
         "notes": list(diagnosis.notes),
         "fixes": [_fix(fix) for fix in diagnosis.fixes],
         "rendered": text_of(diagnosis, report.evidence),
@@ -197,7 +259,7 @@ def _diagnosis_from(data: Any, where: str) -> Diagnosis:
 def _label_from(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
-    return {"span": {k: v for k, v in data.items() if k != "text"}, "text": data.get("text", "")}
+    return {"span": {k: v for k, v in data.items() if k not in ("text", "source")}, "text": data.get("text", "")}
 
 
 def _fix_from(data: Any) -> Any:

@@ -57,9 +57,9 @@ def diagnosis_lines(diagnosis: Diagnosis, evidence: Evidence, width: int = WIDTH
         yield from _wrapped(f"note: {visible(note)}", width, "  ", "        ")
     for fix in diagnosis.fixes[:_SHOWN_FIXES]:
         yield from _fix_lines(fix, diagnosis, width)
-    script = _script(evidence) if any(_can_be_written(fix) for fix in diagnosis.fixes) else ""
-    if script:
-        yield ((f"  apply it: torchwhy fix {visible(script)} --apply", "dim"),)
+    program = script(evidence) if any(_can_be_written(fix) for fix in diagnosis.fixes) else ""
+    if program:
+        yield ((f"  apply it: torchwhy fix {visible(program)} --apply", "dim"),)
     yield ((f"  why: torchwhy explain {diagnosis.code}", "dim"),)
 
 
@@ -110,7 +110,7 @@ class _Grid:
         self.facts_at = min(_FACTS_AT, self.room - max(beside, default=0))
 
     def lines(self, row: _Row) -> Iterator[Line]:
-        source, column, length = _excerpt(_source_line(self.evidence, row.span), row.span, self.room)
+        source, column, length = _excerpt(source_line(self.evidence, row.span), row.span, self.room)
         place = (f"  {row.place}" if self.stacked else f"  {row.place.ljust(self.places)}  ", "place")
         if self.stacked:
             yield (place,)
@@ -125,7 +125,8 @@ class _Grid:
                 yield ((indent, ""), *styled(words, row.style))
 
 
-def _source_line(evidence: Evidence, span: Span) -> str:
+def source_line(evidence: Evidence, span: Span) -> str:
+    """The line on which a span begins, as its file has it or as the traceback shows it; empty where neither does."""
     lines = (evidence.source(span.file) or "").split("\n")
     return lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(lines) else _printed_line(evidence, span)
 
@@ -179,7 +180,7 @@ def _can_be_written(fix: Fix) -> bool:
     return fix.verification.outcome == "gone" and bool(fix.diff) and not fix.hides
 
 
-def _script(evidence: Evidence) -> str:
+def script(evidence: Evidence) -> str:
     """The script that was run, where the traceback begins in one."""
     frames = evidence.failure.frames if evidence.failure else ()
     return frames[0].span.file if frames and frames[0].origin == "user" and not frames[0].span.file.startswith("<") else ""
