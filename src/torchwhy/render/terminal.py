@@ -18,6 +18,7 @@ _PROOF = {
     "timed-out": "fix, not verified: its run took too long",
 }
 _HIDDEN = "tried, not a fix"
+_UNPROVEN = "proposed fix, not verified"
 _SHOWN_FIXES = 3
 _SMALLEST = 24
 _FACTS_AT = 46
@@ -164,7 +165,8 @@ def _excerpt(raw: str, span: Span, room: int) -> tuple[str, int, int]:
 
 def _fix_lines(fix: Fix, diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     hidden = fix.hides and fix.verification.outcome == "other"
-    proof = _HIDDEN if hidden else _PROOF[fix.verification.outcome]
+    tried = fix.verification.outcome == "not-run" and fix.verification.detail
+    proof = _HIDDEN if hidden else _UNPROVEN if tried else _PROOF[fix.verification.outcome]
     yield from _wrapped(f"{proof}: {visible(fix.title)}", width, "  ", "    ", "heading")
     if fix.verification.detail:
         yield from _wrapped(visible(fix.verification.detail), width, "    ", "    ", "dim")

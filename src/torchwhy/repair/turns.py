@@ -24,7 +24,7 @@ _STEPS = 100
 _NEAR = 8
 _BATCHED = ("pad_sequence", "pack_padded_sequence", "pad_packed_sequence", "LSTM", "GRU", "RNN", "MultiheadAttention")
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
-_OTHER_SIZES = "the error: all that is built from the two arguments gets other sizes"
+_OTHER_SIZES = "the error; all that is built from the two arguments gets other sizes"
 _NOT_LAYERS = ("super", "range", "print", "len", "isinstance", "getattr", "zip")
 
 
