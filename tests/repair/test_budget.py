@@ -47,7 +47,8 @@ def test_a_child_that_sleeps_for_ever_is_no_verdict(trials: Trials) -> None:
 
 def test_it_grows_with_the_program() -> None:
     assert Budget.for_program(Spent(0.5, 0.5)).whole == 20
-    assert Budget.for_program(Spent(40.0, 50.0)).whole == 80
+    assert Budget.for_program(Spent(15.0, 50.0)).whole == 45
+    assert Budget.for_program(Spent(40.0, 50.0)).whole == 60
     assert Budget.for_program(Spent(40.0, 50.0), 7.0).whole == 7
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_LEAST = 20.0
-_GROWS = 2.0
-"""The default is so many times what the program took: for its unpatched run and one more."""
+_LEAST, _MOST = 20.0, 60.0
 _RUNS = 3.0
-"""Below so many runs of the whole, only the failing step is run again."""
+"""The default is as much as so many runs of the program take: the unpatched one, and two fixes.
+With less, only its failing step is run again."""
 _LEAST_TRIAL = 10.0
 _WAIT, _WAITS = 30.0, 3.0
 _MOST_WAIT, _MOST_WAITS = 60.0, 10.0
@@ -40,8 +39,9 @@ class Budget:
 
     @classmethod
     def for_program(cls, took: Spent, asked: float | None = None) -> Budget:
-        """What was asked for; else it grows with what the program took."""
-        whole = asked if asked is not None else max(_LEAST, _GROWS * took.cpu)
+        """What was asked for; else it grows with what the program took, within bounds."""
+        own = max(_LEAST, min(_RUNS * took.cpu, _MOST))
+        whole = asked if asked is not None else own
         trial = min(whole, max(_LEAST_TRIAL, _RUNS * took.cpu))
         waits = _WAITS * took.wall
         return cls(whole, trial, _WAIT + _WAITS * (whole + waits), _WAIT + _WAITS * trial + waits)
