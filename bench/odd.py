@@ -494,4 +494,4 @@ STARTS = [
     Odd("empty program", ""),
 ]
 
-PROGRAMS = [*HOOKS, *ENDS, *FORKS, *FRAMES, *MAIN, *STARTS]
+GROUPS = {"hooks": HOOKS, "ends": ENDS, "forks": FORKS, "frames": FRAMES, "main": MAIN, "starts": STARTS}

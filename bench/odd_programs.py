@@ -1,6 +1,6 @@
 """Programs that do odd things, each by python and by torchwhy: output, exit code, files and processes must be the same.
 
-    python bench/odd_programs.py [--match WORDS] [--jobs 2] [--show]
+    python bench/odd_programs.py [--groups starts …] [--match WORDS] [--jobs 2] [--show]
 
 Of stderr, what torchwhy adds after python's own text is taken off. Numbers that differ from run to run (addresses, process ids) are
 made equal. A row is printed for each program that differs, with what does; the last line counts. Linux only.
@@ -22,12 +22,16 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from odd import PROGRAMS, Odd
+from odd import GROUPS, Odd
 
 LIMIT_S = 240
-_CHANGING = re.compile(r"0x[0-9a-f]{6,}|\b(?<=pid )\d+|(?<=thread )0x\w+")
+_CHANGING = re.compile(r"0x[0-9a-f]{6,}|(?<=pid )\d+|(?<=bash: line 1: )\s*\d+|(?<=bash: line 1: )\s*\d+|(?<=started )\d+")
+_RANDOM = re.compile(r"(?<=pymp-)\w+|(?<=listener-)\w+")
+_ALONE = 'mount -t tmpfs none /dev/shm && bash -c "$ODD_LINE"; code=$?; ls -A /dev/shm > "$ODD_SHM"; exit $code'
+"""With shared memory of its own, where that can be had; else what other programs of the machine make there could not be told apart."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,17 @@ def run(odd: Odd, why: str, folder: Path) -> Result:
     known = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     own = {"PY": sys.executable, "WHY": why, "TMPDIR": str(scratch), "HOME": str(folder / "home"), "ODD_TAG": tag}
     env = {**known, **own, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    shared = set(os.listdir("/dev/shm"))
+    env |= {"ODD_LINE": odd.shell, "ODD_SHM": str(folder / "shm")}
+    command = ["unshare", "--mount", "bash", "-c", _ALONE] if _can_be_alone() else ["bash", "-c", odd.shell]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        started = subprocess.Popen(
-            ["bash", "-c", odd.shell], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-        )
+        started = subprocess.Popen(command, cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         try:
             code = started.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGKILL)
             code = -999
-    left = [*_processes(tag), *(f"/dev/shm/{name}" for name in sorted(set(os.listdir("/dev/shm")) - shared) if not _held(name))]
+    shared = (folder / "shm").read_text().split() if (folder / "shm").exists() else []
+    left = [*_processes(tag), *(f"/dev/shm/{_RANDOM.sub('…', name)}" for name in shared)]
     texts = [(folder / name).read_bytes().decode("utf-8", "backslashreplace") for name in ("out", "err")]
     return Result(code, _steady(texts[0], tag), _steady(texts[1], tag), tuple(_tree(work) + _tree(scratch)), tuple(left))
 
@@ -73,10 +77,10 @@ def _steady(text: str, tag: str) -> str:
     return _CHANGING.sub("…", text.replace(tag, "TAG"))
 
 
-def _held(name: str) -> bool:
-    """Whether it is another run's: made by the torch of a process that is still there."""
-    owner = re.match(r"torch_(\d+)_", name)
-    return owner is not None and os.path.exists(f"/proc/{owner[1]}")
+@cache
+def _can_be_alone() -> bool:
+    line = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/dev/shm"]
+    return bool(shutil.which("unshare")) and subprocess.run(line, capture_output=True).returncode == 0
 
 
 def _processes(tag: str) -> list[str]:
@@ -115,7 +119,7 @@ def _tree(root: Path) -> list[tuple[str, str]]:
         content = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if is_plain else ""
         if path.name in ("out", "err", "out.txt"):
             content = ""
-        rows.append((os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace"), f"{oct(mode)} {content}"))
+        rows.append((_RANDOM.sub("…", os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")), f"{oct(mode)} {content}"))
     return rows
 
 
@@ -165,11 +169,12 @@ def _first_change(plain: str, ours: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--match", default="", help="only programs whose name matches")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="all that torchwhy's runs print")
     options = parser.parse_args()
     why = f"{Path(sys.executable).parent / 'torchwhy'} run"
-    chosen = [odd for odd in PROGRAMS if re.search(options.match, odd.name)]
+    chosen = [odd for group in options.groups for odd in GROUPS[group] if re.search(options.match, odd.name)]
 
     def both(odd: Odd) -> tuple[list[str], Result]:
         with tempfile.TemporaryDirectory(prefix="odd-", dir="/tmp", ignore_cleanup_errors=True) as name:

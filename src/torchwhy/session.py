@@ -100,7 +100,7 @@ class Session:
                     self.ending = describe(end)
             raise
         except BaseException as error:
-            self.interrupted = isinstance(error, KeyboardInterrupt)
+            self.interrupted = type(error) is KeyboardInterrupt  # of another kind, Python does not end by the signal
             self._ended(130 if self.interrupted else 1)
             self._note_failing(error)
             self._follow(sys.excepthook)
