@@ -170,10 +170,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--match", default="", help="only programs whose name matches")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--given", default="", metavar="OPTIONS", help="of torchwhy: --given=--no-verify is quicker")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="all that torchwhy's runs print")
     options = parser.parse_args()
-    why = f"{Path(sys.executable).parent / 'torchwhy'} run"
+    why = f"{Path(sys.executable).parent / 'torchwhy'} run {options.given}".rstrip()
     chosen = [odd for group in options.groups for odd in GROUPS[group] if re.search(options.match, odd.name)]
 
     def both(odd: Odd) -> tuple[list[str], Result]:
