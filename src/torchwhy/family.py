@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .model import Diagnosis, Evidence, Failure
+from .model.patterns import search
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Trigger:
             return None
         if self.raised_in and not (failure.frames and failure.frames[-1].span.file.replace("\\", "/").endswith(self.raised_in)):
             return None
-        return re.search(self.pattern, failure.message, re.DOTALL)
+        return search(self.pattern, failure.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _no_module(match: re.Match[str], machine: Machine) -> Answer:
 def _missing(match: re.Match[str], machine: Machine) -> Answer:
     name = match[1]
     stem, _, number = name.partition(".so.")
-    package = PROVIDERS.get(re.sub(r"_\w+$", "", stem), PROVIDERS.get(stem, ""))
+    package = PROVIDERS.get(re.sub(r"_[a-zA-Z0-9]+$", "", stem), PROVIDERS.get(stem, ""))
     what = f"the library `{name}` is missing"
     if stem == "libcuda":
         return f"{what}: it belongs to the NVIDIA driver", "install the driver; in a container, start it with --gpus all", ""
@@ -120,7 +120,7 @@ def _missing(match: re.Match[str], machine: Machine) -> Answer:
 
 def _symbol(match: re.Match[str], machine: Machine) -> Answer:
     symbol = match[1]
-    file = re.search(r"([\w.+-]+\.so[.\d]*): undefined symbol", machine.torch.error)
+    file = re.search(r"(?<![\w.+-])([\w.+-]{1,200}\.so[.\d]{0,40}): undefined symbol", machine.torch.error)
     where = f" (asked for by {file[1]})" if file else ""
     if symbol.startswith("iJIT_"):
         return f"MKL has no `{symbol}`: this torch does not go with MKL 2024.1 or newer", "install mkl 2024.0, or torch from pip", MKL
@@ -141,11 +141,11 @@ _REASONS: tuple[tuple[str, Callable[[re.Match[str], Machine], Answer]], ...] = (
     (r"version [`'](GLIBC_[\d.]+)' not found", lambda m, _: (f"torch needs {m[1].replace('_', ' ')}, this system's is older", "use a newer distribution or container image, or an older torch", "")),
     (r"version [`']((?:GLIBCXX|CXXABI)_[\d.]+)' not found", lambda m, _: (f"the libstdc++ that is loaded is too old: it has no {m[1]}", "put a newer libstdc++ first (conda install -c conda-forge libstdcxx-ng), or take its folder out of LD_LIBRARY_PATH", "")),
     (r"undefined symbol: (\w+)", _symbol),
-    (r"(lib[\w.+-]+): cannot allocate memory in static TLS block", lambda m, _: (f"`{m[1]}` was loaded too late: no thread-local room is left for it", f"import torch first, or preload it: LD_PRELOAD=<path of {m[1]}>", "")),
-    (r"(lib[\w+.-]+?\.so(?:\.\d+)?)[.\d]*: cannot open shared object file", _missing),
+    (r"(lib[\w.+-]{1,200}): cannot allocate memory in static TLS block", lambda m, _: (f"`{m[1]}` was loaded too late: no thread-local room is left for it", f"import torch first, or preload it: LD_PRELOAD=<path of {m[1]}>", "")),
+    (r"(lib[\w+.-]{1,200}?\.so(?:\.\d{1,9})?)[.\d]{0,40}: cannot open shared object file", _missing),
     (r"failed to map segment from shared object", lambda m, _: ("a library could not be mapped: no address space is left, or its disk forbids execution", "look at `ulimit -v` and at the mount option noexec", "")),
     (r"cannot enable executable stack", lambda m, _: ("the system forbids a library its executable stack", "use a newer torch, whose libraries need none", "")),
-    (r"WinError 126[^\n]*?(\w+\.dll)", lambda m, _: (f"Windows could not load `{m[1]}` or a library that it needs", "install the newest Microsoft Visual C++ Redistributable (and libomp140.x86_64.dll), or a newer torch", FBGEMM)),
+    (r"WinError 126[^\n]{0,300}?\b(\w{1,100}\.dll)", lambda m, _: (f"Windows could not load `{m[1]}` or a library that it needs", "install the newest Microsoft Visual C++ Redistributable (and libomp140.x86_64.dll), or a newer torch", FBGEMM)),
     (r"WinError 1455", lambda m, _: ("the page file is too small to load torch's libraries", "enlarge the page file, or start fewer worker processes", "")),
     (r"WinError 1114|DLL load failed", lambda m, _: ("Windows could not start one of torch's libraries", "install the newest Microsoft Visual C++ Redistributable, then " + _REINSTALL, "")),
     (r"incompatible architecture \(have '([\w ,]+)', need '([\w ,]+)'", lambda m, _: (f"torch was installed for {m[1]}, this Python runs as {m[2]}", "install torch and Python for the same processor (under Rosetta, Python is x86_64)", "")),

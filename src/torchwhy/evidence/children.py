@@ -15,9 +15,9 @@ from .log.failures import read_text
 from .worker_text import caught
 
 _CHILD = re.compile(
-    r"-- Process (?P<rank>\d+) terminated with the following error:\s*\n"  # torch.multiprocessing.spawn
+    r"-- Process (?P<rank>\d+) terminated with the following error:\s{0,99}\n"  # torch.multiprocessing.spawn
     r"|\btraceback : (?=Traceback)"  # torchrun
-    r'|^(?:""")?\s*(?=Traceback \(most recent call last\):\n  File )',  # a pool's worker; a program's own text
+    r'|^(?:""")?\s{0,99}(?=Traceback \(most recent call last\):\n  File )',  # a pool's worker; a program's own text
     re.MULTILINE,
 )
 _RANK = re.compile(r"\brank\s*: (\d+)")

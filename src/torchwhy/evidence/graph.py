@@ -76,7 +76,9 @@ def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     return found
 
 
-_TOLD = re.compile(r"\[[\w.]+ \[(?P<shape>[\d, ]*)\]\].*?is at version (?P<current>\d+); expected version (?P<expected>\d+)", re.DOTALL)
+_TOLD = re.compile(
+    r"\[[\w.]{1,80} \[(?P<shape>[\d, ]{0,400})\]\].{0,400}?is at version (?P<current>\d+); expected version (?P<expected>\d+)", re.DOTALL
+)
 _NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
 
 

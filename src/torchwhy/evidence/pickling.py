@@ -22,10 +22,10 @@ NAME = "unpicklable"
 _MOST = 20_000
 _DEEPEST = 14
 _BY_NAME = re.compile(
-    r"[Cc]an't (?:pickle|get) (?:local object )?<?(?:function |class |bound method )?'?(?P<name>[\w.<>]+?)'?(?: at 0x[\da-fA-F]+)?>?(?::|$)"
+    r"[Cc]an't (?:pickle|get) (?:local object )?<?(?:function |class |bound method )?'?(?P<name>[\w.<>]{1,300}?)'?(?: at 0x[\da-fA-F]+)?>?(?::|$)"
 )
 _BY_TYPE = re.compile(
-    r"(?:[Cc]annot|[Cc]an't) (?:pickle|serialize) '?(?P<type>[\w.]+)'? (?:object|instance)s?|(?P<package>\w+) objects cannot be pickled"
+    r"(?:[Cc]annot|[Cc]an't) (?:pickle|serialize) '?(?P<type>[\w.]{1,200})'? (?:object|instance)s?|\b(?P<package>\w+) objects cannot be pickled"
 )
 _GRADIENT = "refusing to serialize non-leaf tensor"
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), torch.dtype, torch.device)

@@ -22,7 +22,7 @@ _CAUGHT = re.compile(
 )
 _WORKER = re.compile(r"in DataLoader worker process (\d+)")
 _LINKS = re.compile(
-    r"\n+(?:During handling of the above exception, another exception occurred"
+    r"\n{1,3}(?:During handling of the above exception, another exception occurred"
     r"|The above exception was the direct cause of the following exception):\n+"
 )
 _FRAME = re.compile(r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MESSAGE = 40_000
+MESSAGE = 24_000
 """Characters of an error's message. The longest that torch makes, a list of a checkpoint's keys, keeps some hundred of them."""
 
 

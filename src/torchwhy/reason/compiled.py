@@ -10,8 +10,10 @@ from ..model import Evidence, Failure, Frame, Span
 from .reading import Reading
 from .source import Sources
 
-_STACK = re.compile(r"(?:from user code|User stack(?: trace)?|Real stack|code)[^\n]*:\s*\n", re.IGNORECASE)
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>[^\n]+)\n(?P<code>[^\n]*)', re.MULTILINE)
+_STACK = re.compile(r"(?:from user code|User stack(?: trace)?|Real stack|code)[^\n]{0,300}:[ \t]*\n", re.IGNORECASE)
+_FRAME = re.compile(
+    r'^[ \t]*File "(?P<file>[^"\n]{1,500})", line (?P<line>\d{1,9}), in (?P<function>[^\n]{1,300})\n(?P<code>[^\n]*)', re.MULTILINE
+)
 _INSIDE = re.compile(
     r"(?:FX node with fake tensors|Failed running |making fake tensor call).*?(?:\bgot |: )(?P<type>[A-Z]\w+(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*?)(?P=quote)\)",
     re.DOTALL,

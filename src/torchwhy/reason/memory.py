@@ -18,7 +18,7 @@ _UNITS = {
     "MB": 10**6,
     "GB": 10**9,
 }
-_AMOUNT = r"([\d.]+) (bytes|[KMGTP]?i?B)"
+_AMOUNT = r"(?<![\d.])([\d.]{1,40}) (bytes|[KMGTP]?i?B)"
 
 
 @dataclass(frozen=True, slots=True)

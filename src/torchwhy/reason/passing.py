@@ -146,7 +146,7 @@ class Passing(Places):
 
     def only_call(self, name: str) -> tuple[Span, ...]:
         """The one place in the text that names a function or class, where that is a call of it."""
-        every = [(f, n) for f in self.sources.files() for n in f.nodes if name in (getattr(n, "id", ""), getattr(n, "attr", ""))]
+        every = [(f, n) for f in self.sources.files() for n in f.named.get(name, ())]
         if len(every) != 1:
             return ()
         source, node = every[0]

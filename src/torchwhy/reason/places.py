@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from ..model import Span
 from .constants import UNKNOWN, Constant, compute, literal, same
 from .source import SourceFile, Sources
 
 FUNCTIONS_OF_CONSTANTS: dict[str, Callable[..., Constant]] = {"int": int, "len": len, "max": max, "min": min, "sum": sum}
+
+Answer = TypeVar("Answer")
+_NOTHING = 1 << 30
 
 Kind = Literal["expression", "argument", "default", "assignment", "attribute", "config", "import", "argparse", "loop", "call"]
 """How the walk came to the expression; `expression` is the first."""
@@ -34,27 +37,75 @@ def part(place: Place, node: ast.AST, value: Constant = None) -> Place:
     return replace(place, node=node, value=value, kind="expression", name="")
 
 
+@dataclass(slots=True)
+class Memory:
+    """What all walks through one program know, and how many steps they may still take together."""
+
+    left: int = 40_000
+    found: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    _calls: dict[tuple[Span, ...], int] = field(default_factory=dict)
+    _known: dict[int, tuple[tuple[Span, ...], int]] = field(default_factory=dict)
+
+    def number(self, calls: tuple[Span, ...]) -> int:
+        """One number for the same calls: they are compared so often that their hashes would take most of the time."""
+        if id(calls) not in self._known:  # the tuple is kept, so that its id stays its own
+            self._known[id(calls)] = calls, self._calls.setdefault(calls, len(self._calls))
+        return self._known[id(calls)][1]
+
+
 class Places:
-    """What can be said of a place once the next one (`next_place`) is known. `budget` bounds the steps: no program makes it run long."""
+    """What can be said of a place once the next one (`next_place`) is known.
+
+    The walk is long where factories call each other and each hands on what it was handed: so every place is
+    asked once for all walks, a place that is being asked leads nowhere (that is a circle), and the steps are
+    counted, of one walk and of all together.
+    """
 
     def __init__(self, sources: Sources, budget: int = 3000) -> None:
         self.sources = sources
         self.budget = budget
+        self.memory: Memory = sources.remember(Memory)
         self.depth = 0
+        self._asked: dict[tuple[object, ...], int] = {}
+        """The places that are being asked, and how deep."""
+        self._leans_on = _NOTHING
+        """The least deep of the places that an answer was cut short for: it holds only below that one."""
 
     def next_place(self, place: Place) -> Place | None:
         raise NotImplementedError
 
     def step(self, place: Place) -> Place | None:
         """The next place towards what decides this one; None at the end."""
+        return None if literal(place.node) is not UNKNOWN else self._ask("step", self.next_place, place, None)
+
+    def _ask(self, what: str, question: Callable[[Place], Answer], place: Place, unknown: Answer) -> Answer:
+        """The answer to a question about a place: remembered, unless it was cut short."""
+        value = place.value if isinstance(place.value, (int, str, float)) else repr(place.value)
+        key = (what, place.source, place.node, self.memory.number(place.calls), type(place.value), value, place.kind, place.name)
+        if key in self.memory.found:
+            answer: Answer = self.memory.found[key]
+            return answer
+        if key in self._asked:
+            self._leans_on = min(self._leans_on, self._asked[key])
+            return unknown
         self.budget -= 1
-        if self.budget < 0 or self.depth > 60 or literal(place.node) is not UNKNOWN:
-            return None
+        self.memory.left -= 1
+        if self.budget < 0 or self.memory.left < 0 or self.depth > 60:
+            self._leans_on = 0
+            return unknown
         self.depth += 1
+        depth = self._asked[key] = self.depth
+        outer, self._leans_on = self._leans_on, _NOTHING
         try:
-            return self.next_place(place)
+            answer = question(place)
         finally:
             self.depth -= 1
+            del self._asked[key]
+        if self._leans_on >= depth:
+            self.memory.found[key] = answer
+            self._leans_on = _NOTHING
+        self._leans_on = min(outer, self._leans_on)
+        return answer
 
     def choose(self, places: Sequence[Place], value: Constant) -> Place | None:
         """The one place that fits the value; None where that is not exactly one."""
@@ -78,17 +129,8 @@ class Places:
 
     def fold(self, place: Place) -> Constant:
         """The constant at a place, or UNKNOWN."""
-        self.budget -= 1
-        if self.budget < 0 or self.depth > 60:
-            return UNKNOWN
         written = literal(place.node)
-        if written is not UNKNOWN:
-            return written
-        self.depth += 1
-        try:
-            return self._fold(place)
-        finally:
-            self.depth -= 1
+        return written if written is not UNKNOWN else self._ask("fold", self._fold, place, UNKNOWN)
 
     def _fold(self, place: Place) -> Constant:
         node = place.node

@@ -82,7 +82,7 @@ def _reentrant(run: Reading, call: Span | None) -> Told:
 def _not_the_same(run: Reading, call: Span | None) -> Told:
     message = run.failure.message
     counts = re.search(r"during forward: (\d+).*during recomputation: (\d+)", message, re.DOTALL)
-    facts = re.search(r"saved metadata: (\{.*?\})\s*recomputed metadata: (\{.*?\})\n", message, re.DOTALL)
+    facts = re.search(r"saved metadata: (\{[^}]{0,900}\})\s{0,20}recomputed metadata: (\{[^}]{0,900}\})\n", message, re.DOTALL)
     function = argument(run.sources, call, "function", ("function",)) if call is not None else None
     name = code(function.text) if function is not None else "the checkpointed function"
     chance = _chance(run, function.text if function is not None else "", call)
@@ -114,7 +114,7 @@ def _not_the_same(run: Reading, call: Span | None) -> Told:
 
 
 def _shortly(text: str) -> str:
-    shape, dtype = re.search(r"Size\((\[.*?\])\)", text), re.search(r"torch\.(\w+)", text)
+    shape, dtype = re.search(r"Size\((\[[^\]]{0,400}\])\)", text), re.search(r"torch\.(\w+)", text)
     return f"{dtype[1] if dtype else ''} {shape[1] if shape else ''}".strip()
 
 

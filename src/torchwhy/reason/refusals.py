@@ -197,7 +197,7 @@ class _Told:
 
     def _wanted(self) -> str:
         """What the parameter takes: in the parser's words, else as declared, else what worked."""
-        said = re.search(r"must be ([\w. ]+), not", self.run.failure.message)
+        said = re.search(r"must be ([\w. ]{1,200}), not", self.run.failure.message)
         if said is not None:
             return said[1]
         declared = _TYPES.get(re.sub(r"^Optional\[(.*)\]$", r"\1", self.known.takes), self.known.takes)

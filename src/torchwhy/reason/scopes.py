@@ -82,28 +82,14 @@ def _bound(node: ast.AST) -> Iterator[Binding]:
 
 def scope_of(source: SourceFile, node: ast.AST) -> ast.AST | None:
     """The function, lambda, class, comprehension or module in which the node's names are looked up first."""
-    inner = node
-    for outer in source.ancestors(node):
-        if isinstance(outer, COMPREHENSIONS):
-            if not _within(source, node, outer.generators[0].iter):  # the first iterable is looked up outside
-                return outer
-        elif (
-            isinstance(outer, ast.Lambda)
-            and inner is outer.body
-            or isinstance(outer, ast.Module)
-            or isinstance(outer, (*FUNCTIONS, ast.ClassDef))
-            and inner in outer.body
-        ):
-            return outer
-        inner = outer
-    return None
+    return source.scope(node)
 
 
 def _within(source: SourceFile, node: ast.AST, outer: ast.AST) -> bool:
     return node is outer or any(at is outer for at in source.ancestors(node))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def bindings(source: SourceFile) -> dict[ast.AST, tuple[Binding, ...]]:
     """All bindings of a file by the scope that they belong to, in the order of the text."""
     found: dict[ast.AST, list[Binding]] = {}
@@ -118,6 +104,16 @@ def bindings(source: SourceFile) -> dict[ast.AST, tuple[Binding, ...]]:
             if scope is not None:
                 found.setdefault(scope, []).append(binding)
     return {scope: tuple(sorted(all_, key=lambda b: _start(source, b.target))) for scope, all_ in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def _bindings_of(source: SourceFile) -> dict[tuple[ast.AST, str], list[Binding]]:
+    """The bindings of a file by scope and name."""
+    found: dict[tuple[ast.AST, str], list[Binding]] = {}
+    for scope, all_ in bindings(source).items():
+        for binding in all_:
+            found.setdefault((scope, binding.name), []).append(binding)
+    return found
 
 
 def _start(source: SourceFile, node: ast.AST) -> tuple[int, int]:
@@ -152,7 +148,7 @@ def _leaves(branch: tuple[ast.AST, str]) -> bool:
 def reaching(source: SourceFile, name: str, use: ast.AST, scope: ast.AST) -> tuple[tuple[Binding, ...], bool]:
     """The bindings of a name in a scope that may have given the value used at `use`, the last first; and whether it may also have come from
     before all of them (a parameter, an outer scope)."""
-    every = [b for b in bindings(source).get(scope, ()) if b.name == name]
+    every = _bindings_of(source).get((scope, name), [])
     if isinstance(scope, COMPREHENSIONS):
         return tuple(every), not every
     if scope_of(source, use) is not scope and not any(isinstance(at, COMPREHENSIONS) for at in source.ancestors(use)):
@@ -258,12 +254,10 @@ def module_file(sources: Sources, source: SourceFile, module: str, level: int = 
     base = "/".join([*folder, tail]).strip("/") if level else tail
     if not base:
         return None
-    names = {f"{base}.py", f"{base}/__init__.py"}
-    files = {f.file.replace("\\", "/"): f for f in sources.every_file()}
-    found = [f for name, f in files.items() if name in names] or [
-        f for name, f in files.items() if any(name.endswith(f"/{wanted}") for wanted in names)
-    ]
-    return found[0] if len(found) == 1 else None
+    names = (f"{base}.py", f"{base}/__init__.py")
+    fitting = [file for name in names for file in sources.modules.get(name, ())]
+    found = [file for file in fitting if file.replace("\\", "/") in names] or fitting
+    return sources.file(found[0]) if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Union
+from typing import Any, TypeVar, Union
 
 from ..model import Evidence, Span
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Memory = TypeVar("Memory")
 Position = tuple[int, int, int, int]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -46,6 +48,8 @@ class SourceFile:
         self.file = file
         self.text = text.removeprefix("\ufeff")
         self.lines = split_lines(self.text)
+        self._wide: dict[int, tuple[list[int], list[int]]] = {}
+        self._around: dict[Span, ast.AST | None] = {}
         self.tree: ast.Module | None = None
         try:
             self.tree = ast.parse(self.text)
@@ -76,6 +80,74 @@ class SourceFile:
         return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     @cached_property
+    def _homes(self) -> dict[ast.AST, tuple[Function | None, ast.AST | None]]:
+        """Of each node the function that runs it, and the scope in which its names are looked up first."""
+        found: dict[ast.AST, tuple[Function | None, ast.AST | None]] = {}
+        waiting: list[tuple[ast.AST, Function | None, ast.AST | None]] = [(self.tree, None, None)] if self.tree else []
+        while waiting:
+            node, function, scope = waiting.pop()
+            found[node] = (function, scope)
+            body = set(node.body) if isinstance(node, (*FUNCTIONS, ast.ClassDef)) else ()
+            for child in ast.iter_child_nodes(node):
+                if child in body:
+                    waiting.append((child, node if isinstance(node, FUNCTIONS) else None, node))
+                elif isinstance(node, (ast.Module, *COMPREHENSIONS)) or isinstance(node, ast.Lambda) and child is node.body:
+                    waiting.append((child, function, node))
+                elif isinstance(node, ast.comprehension) and child is node.iter and self._is_first(node):
+                    waiting.append((child, function, found[self.parents[node]][1]))  # the first iterable is looked up outside
+                else:
+                    waiting.append((child, function, scope))
+        return found
+
+    def _is_first(self, loop: ast.comprehension) -> bool:
+        return self.parents[loop].generators[0] is loop  # type: ignore[attr-defined]
+
+    @cached_property
+    def named(self) -> dict[str, list[ast.AST]]:
+        """The names and attributes of the text, by what they say."""
+        found: dict[str, list[ast.AST]] = {}
+        for node in self.nodes:
+            said = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+            if said is not None:
+                found.setdefault(said, []).append(node)
+        return found
+
+    @cached_property
+    def statements(self) -> tuple[ast.stmt, ...]:
+        return tuple(node for node in self.nodes if isinstance(node, ast.stmt))
+
+    @cached_property
+    def imports(self) -> tuple[ast.Import | ast.ImportFrom, ...]:
+        return tuple(node for node in self.statements if isinstance(node, (ast.Import, ast.ImportFrom)))
+
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """The names that import statements bind, anywhere in the file."""
+        return frozenset((a.asname or a.name).split(".")[0] for n in self.imports for a in n.names)
+
+    @cached_property
+    def _innermost(self) -> dict[int, ast.stmt]:
+        """Of each line the innermost statement that has it."""
+        found: dict[int, ast.stmt] = {}
+        for node in self.statements:
+            for line in range(first_line(node), (node.end_lineno or node.lineno) + 1):
+                if line not in found or (node.lineno, node.col_offset) > (found[line].lineno, found[line].col_offset):
+                    found[line] = node
+        return found
+
+    def innermost(self, line: int) -> ast.stmt | None:
+        """The innermost statement that has the line."""
+        return self._innermost.get(line)
+
+    @cached_property
+    def _calls_of(self) -> dict[int, list[ast.Call]]:
+        found: dict[int, list[ast.Call]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Call):
+                found.setdefault(node.lineno, []).append(node)
+        return found
+
+    @cached_property
     def _at(self) -> dict[Position, ast.AST]:
         found: dict[Position, ast.AST] = {}
         for node in self.nodes:
@@ -93,7 +165,12 @@ class SourceFile:
     def column(self, line: int, offset: int) -> int:
         """The character at a UTF-8 offset."""
         text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
-        return offset if text.isascii() else len(text.encode("utf-8", "replace")[:offset].decode("utf-8", "ignore"))
+        if text.isascii():
+            return offset
+        if line not in self._wide:
+            self._wide[line] = _wide_characters(text)
+        ends, gained = self._wide[line]
+        return offset - gained[bisect_left(ends, offset + 1)]
 
     def position(self, node: ast.expr | ast.stmt) -> Position:
         end_line, end_offset = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
@@ -117,14 +194,11 @@ class SourceFile:
 
     def function(self, node: ast.AST) -> Function | None:
         """The function whose body runs the node (a function's defaults and decorators run outside of it)."""
-        inner = node
-        for outer in self.ancestors(node):
-            if isinstance(outer, FUNCTIONS) and inner in outer.body:
-                return outer
-            if isinstance(outer, ast.ClassDef) and inner in outer.body:
-                return None
-            inner = outer
-        return None
+        return self._homes.get(node, (None, None))[0]
+
+    def scope(self, node: ast.AST) -> ast.AST | None:
+        """The function, lambda, class, comprehension or module in which the node's names are looked up first."""
+        return self._homes.get(node, (None, None))[1]
 
     def function_name(self, node: ast.AST) -> str:
         function = self.function(node)
@@ -141,18 +215,21 @@ class SourceFile:
     def exactly_at(self, span: Span) -> ast.AST | None:
         if span.end_line:
             return self._at.get((span.line, span.column, span.end_line, span.end_column))
-        calls = [n for n in self.nodes if isinstance(n, ast.Call) and n.lineno == span.line]
+        calls = self._calls_of.get(span.line, [])
         return calls[0] if len(calls) == 1 else None
 
     def around(self, span: Span) -> ast.AST | None:
         """The smallest expression or statement that holds the span."""
+        if span in self._around:
+            return self._around[span]
         start, end = (span.line, span.column), (span.end_line or span.line, span.end_column)
         best = None
         for node in self.nodes:
-            if isinstance(node, (ast.expr, ast.stmt)):
+            if isinstance(node, (ast.expr, ast.stmt)) and node.lineno <= start[0] and end[0] <= (node.end_lineno or node.lineno):
                 line, column, end_line, end_column = self.position(node)
                 if (line, column) <= start and end <= (end_line, end_column):
                     best = node
+        self._around[span] = best
         return best
 
     def cut(self, line: int, column: int, end_line: int, end_column: int) -> str:
@@ -170,7 +247,20 @@ class SourceFile:
         return Expression(self.span(node), self.segment(node), keyword)
 
 
-@lru_cache(maxsize=256)
+def _wide_characters(text: str) -> tuple[list[int], list[int]]:
+    """Where each character of several bytes ends, in bytes; and how many bytes more than characters lie before each, and before the line's end."""
+    ends, gained, at, more = [], [0], 0, 0
+    for character in text:
+        size = len(character.encode("utf-8", "replace"))
+        at += size
+        if size > 1:
+            more += size - 1
+            ends.append(at)
+            gained.append(more)
+    return ends, gained
+
+
+@lru_cache(maxsize=4096)
 def read(file: str, text: str) -> SourceFile:
     """The parsed file, kept so that many families may ask."""
     return SourceFile(file, text)
@@ -186,9 +276,30 @@ class Sources:
 
     def __init__(self, evidence: Evidence | Mapping[str, str]) -> None:
         self.evidence = evidence if isinstance(evidence, Evidence) else Evidence(sources=tuple(evidence.items()))
+        self._memory: dict[type, Any] = {}
+
+    def remember(self, kind: type[Memory]) -> Memory:
+        """The one memory of this kind that all questions to these files share."""
+        memory: Memory = self._memory.setdefault(kind, kind())
+        return memory
+
+    @cached_property
+    def modules(self) -> dict[str, list[str]]:
+        """The files by each end of their path that a folder's name does not cut: `b.py`, `a/b.py`."""
+        found: dict[str, list[str]] = {}
+        for name in dict.fromkeys(name for name, _ in self.evidence.sources):
+            path = name.replace("\\", "/")
+            while path:
+                found.setdefault(path, []).append(name)
+                path = path.partition("/")[2]
+        return found
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return dict(reversed(self.evidence.sources))
 
     def file(self, name: str) -> SourceFile | None:
-        text = self.evidence.source(name)
+        text = self._texts.get(name)
         return None if text is None else read(name, text)
 
     def uses(self, name: str, *kinds: str) -> int:
@@ -244,9 +355,7 @@ class Sources:
     def statement_at(self, file: str, line: int) -> ast.stmt | None:
         """The innermost statement that has this line."""
         source = self.file(file)
-        statements = [n for n in source.nodes if isinstance(n, ast.stmt)] if source else []
-        holding = [n for n in statements if first_line(n) <= line <= (n.end_lineno or n.lineno)]
-        return max(holding, key=lambda n: (n.lineno, n.col_offset), default=None)
+        return source.innermost(line) if source else None
 
     def function_at(self, file: str, line: int) -> Function | None:
         """The innermost function whose body has this line."""
@@ -351,5 +460,4 @@ def _is_receiver(source: SourceFile, method: ast.Attribute, op: str) -> bool:
         return False
     while isinstance(root, ast.Attribute):
         root = root.value
-    imported = {(a.asname or a.name).split(".")[0] for n in source.nodes if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
-    return not (isinstance(root, ast.Name) and root.id in imported)
+    return not (isinstance(root, ast.Name) and root.id in source.imported)

@@ -162,7 +162,7 @@ class Walk(Passing):
     def submodule(self, place: Place, node: ast.Attribute) -> list[Place]:
         """The file behind `package.module` in `package.module.NAME`, after an `import package.module`."""
         wanted = dotted(node.value)
-        if not any(isinstance(n, ast.Import) and any(a.name == wanted and not a.asname for a in n.names) for n in place.source.nodes):
+        if not any(isinstance(n, ast.Import) and any(a.name == wanted and not a.asname for a in n.names) for n in place.source.imports):
             return []
         file = module_file(self.sources, place.source, wanted or "")
         return [p for f in (exported(self.sources, file, node.attr) if file else ()) for p in self.found(place, f, node.attr)]

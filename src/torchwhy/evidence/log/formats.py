@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...model import Failure, Frame, Span
+from ...model import MESSAGE, Failure, Frame, Span
 from .lines import Line
 from .origins import origin_of
 
@@ -15,33 +15,32 @@ FRAME = re.compile(r'^(?P<indent>[ \t]*)(?:> )?File "(?P<file>[^"\n]{1,500})", l
 NAME = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
 ERROR = re.compile(rf"^(?P<type>{NAME})(?:: ?(?P<message>.*))?$")
 TYPED = re.compile(
-    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w*|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit)"
+    r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Violation|Unsupported|Warning|Iteration|Group|Limit\w{0,20}|Timeout)|Unsupported|NotFound\w*|FailOnRecompileLimitHit)"
     r"|(?:[a-z_]\w*\.)+_?[A-Z]\w*(?=: )|_pickle\.\w+|(?:[a-z_]\w*\.)+(?:error|timeout)(?=: ))(?:: ?(?P<message>.*)|\s*)$"
 )
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
-_MARKS = re.compile(r"^[ \t]*[~^]+[ ~^]*$")
+_MARKS = re.compile(r"^[ \t]*[~^][ ~^]*$")
 _CELL = re.compile(
     r"^(?:(?:File )?(?P<file>Cell In ?\[\d*\]|Input In ?\[\d*\]|<ipython-input-\S+>|(?:~|/|[A-Za-z]:\\|\./|\.\./)[^\s:]*\.py)"
     r"(?P<rest>(?::(?P<line>\d+)|, line (?P<line2>\d+)|,? in ).*)?)$"
 )
-_CODE = re.compile(r"^\s*(?P<arrow>-+> ?)?\s*(?P<line>\d+)(?P<code>(?: .*)?)$")
+_CODE = re.compile(r"^\s*(?:(?P<arrow>-+> ?)\s*)?(?P<line>\d+)(?P<code>(?: .*)?)$")
 _NOTEBOOK = re.compile(rf"^(?P<type>{NAME})\s{{2,}}Traceback \(most recent call last\)\s*$")
-_RICH = re.compile(r"^\s*[╭┌+]─*\s*Traceback \(most recent call last\)\s*─*[╮┐+]?\s*$")
+_RICH = re.compile(r"^\s*[╭┌+]─*\s*Traceback \(most recent call last\)[\s─]*(?:[╮┐+]\s*)?$")
 _RICH_FRAME = re.compile(r"^(?P<file>\S.*?\.py|in <module>|<\w+>):(?P<line>\d+) in (?P<function>\S+)\s*$")
-_BOX = re.compile(r"^\s*[│|] ?(?P<inside>.*?)\s*[│|]?\s*$")
+_BOX = re.compile(r"^\s*[│|] ?(?P<inside>.*)$")
 _PYTEST_FRAME = re.compile(r"^(?P<file>[^\s:]+\.py):(?P<line>\d+): (?:in )?(?P<function>\S*)\s*$")
 _GROUP = re.compile(r"^ +(?:[|] ?|\+ (?=Exception)|\+-[+-]-+ \d+ -+$)")
 _RECORD = re.compile(
-    r"^(?:\$ |PS [A-Z]:\\|[>#] |\S+[@:]\S*[$#] |[A-Z]:\\[^>]*>|\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d[:/]\d\d[:/]\d\d|\[?[EWIF]\d{3,4} \d\d:|INFO|WARNING|DEBUG|ERROR[: ]|Epoch|epoch|step|Step)"
-    r"|\d+%\||it/s[,\]]|^-{8,}$|^={8,}$|^terminate called|^Fatal Python|^```"
+    r"^(?:\$ |PS [A-Z]:\\|[>#] |[^\s@:]{1,80}[@:]\S{0,200}[$#] |[A-Z]:\\[^>]*>|\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d[:/]\d\d[:/]\d\d|\[?[EWIF]\d{3,4} \d\d:|INFO|WARNING|DEBUG|ERROR[: ]|Epoch|epoch|step|Step)"
+    r"|\d%\||it/s[,\]]|^-{8,}$|^={8,}$|^terminate called|^Fatal Python|^```"
 )
 _GOES_ON = re.compile(
     r"^(?:from user code:|Check the documentation|Set TORCH|You can suppress|For debugging|Compile with|CUDA kernel errors|Original |In order to|If you |"
     r"While executing|Please |Hint|Note|Last error|ncclInternal|ncclSystem|ncclUnhandled|Details:|The |Expected|Exception raised from|frame #|"
     r"-- Process|Developer|Full error|Explanation|Detailed)"
 )
-LONGEST_MESSAGE = 24_000
 
 
 @dataclass
@@ -149,7 +148,7 @@ def _message(lines: Sequence[Line], place: int, first: str, indent: int, in_grou
     """The error's text, which may have many lines; it ends where something else is plainly said."""
     said = [first]
     size = len(first)
-    while place < len(lines) and size < LONGEST_MESSAGE and len(said) < 600:
+    while place < len(lines) and size < MESSAGE and len(said) < 600:
         text = _dedented(lines[place].text, indent, in_group)
         if in_group and lines[place].text.strip(" |+-").isdigit():
             break
@@ -258,7 +257,7 @@ def _rich(lines: Sequence[Line], at: int) -> Block | None:
         box = _BOX.match(text)
         if box is None:
             break
-        inside = box["inside"].strip()
+        inside = re.sub(r"[│|]$", "", box["inside"].rstrip()).strip()
         if (found := _RICH_FRAME.match(inside)) is not None:
             head = found
         elif head is not None and (arrow := re.match(r"^[❱>] *\d+ *[│|]? ?(.*)$", inside)) is not None:

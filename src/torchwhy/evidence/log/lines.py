@@ -22,12 +22,12 @@ _TIME = (
 )
 _STAMP = re.compile(rf"(?:{_TIME})(?: |$)")
 _RANK = re.compile(
-    r"\[(?:rank|default|Rank |RANK |local_rank |worker|trainer)[ =]?(\d+)(?:\|[^\]]*)?\]:? ?"
+    r"\[(?:rank|default|Rank |RANK |local_rank |worker|trainer)[ =]?(\d{1,9})(?:\|[^\]]{0,200})?\]:? ?"
     r"|\[\d+,(\d+)\]<std(?:err|out)>: ?|\((?:\w+ )?pid=(\d+)(?:, ip=[\d.]+)?\) ?"
 )
 _ANCHOR = re.compile(r"Traceback \(most recent call last\):|  File \"[^\"\n]+\", line \d+")
 _NUMBERED = re.compile(r"(?:rank|default|worker|trainer)[-_ =:[]*(\d+)|(?<![\d.])(\d{1,4}): ?$", re.IGNORECASE)
-_QUOTED = re.compile(r"^(?:> ?)+(?=.*(?:Traceback|File \"|Error|    ))")
+_QUOTED = re.compile(r"^(?:> ?){1,40}(?=.*(?:Traceback|File \"|Error|    ))")
 _QUOTE = re.compile(r"^(?:> ?)+")
 _ERROR_LINE = re.compile(
     r"(?P<prefix>.{0,160}?)(?<![\w.])(?:[A-Za-z_]\w*\.)*(?:_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)|(?<=\.)_?[A-Z]\w+):(?: \S|$)"

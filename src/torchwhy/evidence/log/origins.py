@@ -8,7 +8,7 @@ from typing import Literal
 
 Origin = Literal["user", "library", "torch"]
 _TORCH = re.compile(
-    r"(?:-packages|pytorch[\w.-]*)/torch/|(?:^|[/.])torch/(?:nn|utils|_dynamo|_inductor|_functorch|distributed|autograd|optim|cuda|amp|_ops|_tensor"
+    r"(?:-packages|pytorch[\w.-]{0,80})/torch/|(?:^|[/.])torch/(?:nn|utils|_dynamo|_inductor|_functorch|distributed|autograd|optim|cuda|amp|_ops|_tensor"
     r"|serialization|functional|multiprocessing|fx|jit|export|_refs|_prims|_subclasses|_compile|_higher_order_ops)(?:/|\.py|$)"
 )
 _ELSEWHERE = re.compile(

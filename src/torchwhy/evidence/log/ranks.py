@@ -14,7 +14,7 @@ from .lines import Line
 _ENDED = ("SIGTERM", "SIGABRT", "ChildFailedError", "SignalException", "ProcessExitedException", "CalledProcessError")
 _PEER = re.compile(
     r"Connection (?:reset|closed) by peer|Broken pipe|[Ww]atchdog|collective operation timeout|Socket Timeout|recvValue failed|"
-    r"remote process exited|ncclRemoteError|communicator was aborted|Some NCCL operations have failed|taking the entire process down|store.*(?:timed out|closed)|"
+    r"remote process exited|ncclRemoteError|communicator was aborted|Some NCCL operations have failed|taking the entire process down|store.{0,400}(?:timed out|closed)|"
     r"was terminated with signal SIG(?:TERM|ABRT|KILL)|exits with return code = [1-9-]|Ran out of input|gracefully closed|has been shut ?down",
     re.IGNORECASE | re.DOTALL,
 )
@@ -32,7 +32,9 @@ _ROOT = re.compile(
     r"Root Cause \(first observed failure\):.{0,300}?rank\s*:\s*(?P<rank>\d+).{0,300}?exitcode\s*:\s*(?P<code>-?\d+)", re.DOTALL
 )
 _MOST_RANKS = 100_000
-_PROGRESS = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|\b(?:epoch|step|iter(?:ation)?|batch)\b[\s:=\[#]*\d+.*\bloss\b", re.IGNORECASE)
+_PROGRESS = re.compile(
+    r"(?<!\d)\d+%\||\bit/s\b|\bs/it\b|\b(?:epoch|step|iter(?:ation)?|batch)\b[\s:=\[#]{0,20}\d+.{0,300}\bloss\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

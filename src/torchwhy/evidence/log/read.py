@@ -23,7 +23,8 @@ _CONTEXT = 260
 _SOURCE_LIMIT = 2_000_000
 _NOTABLE = re.compile(r"warn|error|cuda|torch|device|dtype|version|param|class|label|index|shape|size|memory|rank|\$ ", re.IGNORECASE)
 _VERSION = re.compile(
-    r"(?i:\bpy)?torch(?:\.__version__|[ _]version)?\s*(?:[:=]|version)?\s*v?(?P<torch>[12]\.\d{1,2}\.\d(?:[\w.]*\+\w+)?)", re.IGNORECASE
+    r"(?i:\bpy)?torch(?:\.__version__|[ _]version)?\s{0,20}(?:[:=]|version)?\s{0,20}v?(?P<torch>[12]\.\d{1,2}\.\d(?:[\w.]{0,40}\+\w+)?)",
+    re.IGNORECASE,
 )
 _BUILD = re.compile(r"\b([12]\.\d{1,2}\.\d\+(?:cu\d{2,3}|cpu|rocm[\d.]+|xpu))\b")
 _PYTHON = re.compile(r"[/\\]python(3\.\d{1,2})[/\\]|Python (3\.\d{1,2}\.\d{1,2})")

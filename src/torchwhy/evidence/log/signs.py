@@ -17,17 +17,17 @@ _WATCHDOG = re.compile(
 )
 _GPU = re.compile(r"CUDA error: .*|NCCL error.*|CUDA out of memory.*")
 _KILLED = re.compile(
-    r"exitcode\s*:\s*(?P<code>-?\d+) |\(exitcode: (?P<code2>-?\d+)\)|Signal \d+ \((?P<name>SIG\w+)\) received"
-    r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S*(?:line \d+: +)?(?:\d+ )?(?P<shell>Killed)\b(?!:)|[\]:|>)] +(?:\d+ +)?(?P<shell2>Killed)(?= *$| {2,}\S)"
+    r"exitcode\s{0,20}:\s{0,20}(?P<code>-?\d{1,9}) |\(exitcode: (?P<code2>-?\d{1,9})\)|Signal \d+ \((?P<name>SIG\w+)\) received"
+    r"|[Oo]ut of memory: Kill(?P<oom>ed)? process \d+|[Dd]etected \d+ oom[-_]kill (?P<slurm>event)|oom-kill:|OOM[Kk]illed(?P<k8s>)|^\S{0,300}(?:line \d{1,9}: {1,9})?(?:\d{1,9} )?(?P<shell>Killed)\b(?!:)|[\]:|>)] +(?:\d+ +)?(?P<shell2>Killed)(?= *$| {2,}\S)"
     r"|(?P<segv>Segmentation fault)(?: \(core dumped\))?|exit (?:code|status):? (?P<exit>137|139|134|135)\b|(?P<bus>Bus error)(?: \(core dumped\)|$)"
 )
-_VICTIM = re.compile(r"Kill(?:ed)? process \d+,? \(([^)\n]{1,60})\)|oom-kill:.*\btask=([^,\s]{1,60})")
+_VICTIM = re.compile(r"Kill(?:ed)? process \d+,? \(([^)\n]{1,60})\)|oom-kill:.{0,600}\btask=([^,\s]{1,60})")
 _OURS = re.compile(r"python|^pt_|torch|accelerate|deepspeed|ray|ipykernel|jupyter|\.py\b|train", re.IGNORECASE)
 _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
-    r"|(?:Unable to load any of \{lib|Could not load (?:dynamic )?library:? '?lib|Cannot load symbol cu|lib\w+\.so[\w.]*: cannot open shared).*"
+    r"|(?:Unable to load any of \{lib|Could not load (?:dynamic )?library:? '?lib|Cannot load symbol cu|lib\w{1,80}\.so[\w.]{0,40}: cannot open shared).*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
-    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .* cannot be retrieved.*|NCCL error .*|[^\s:]+\.cuh?:\d+: .*Assertion `.*' ?failed.*|[^\s:]+\.cuh?:\d+: .*Assertion `.*` failed.*)"
+    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .{0,300} cannot be retrieved.*|NCCL error .*|(?<![^\s:])[^\s:]{1,300}\.cuh?:\d{1,9}: .{0,600}Assertion `.{0,400}['`] ?failed.*)"
 )
 _STRANGE = re.compile(
     r"^\W{0,3}(?:(?P<npm>npm (?:ERR!|error) .+)|(?P<compiler>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: .+|error(?:\[E\d+\])?: .+|ld: .+|make(?:\[\d+\])?: \*\*\* .+)"
@@ -78,7 +78,7 @@ def signs(lines: Sequence[Line], taken: frozenset[int]) -> Iterator[tuple[int, F
         chief = max(set(names), key=lambda n: (n == "SIGKILL", n == "SIGSEGV", n != "SIGTERM", names.count(n)))
         first = next(line for line, name in zip(killed, names) if name == chief)
         message = "\n".join(dict.fromkeys(line.text.strip() for line in killed[:12]))
-        ranks = re.search(r"(?:local_)?rank\s*:?\s*(\d+)", message)
+        ranks = re.search(r"(?:local_)?rank\s{0,20}:?\s{0,20}(\d+)", message)
         yield at, _at(first, chief, message, "signal", int(ranks[1][:6]) if ranks else None)
 
 

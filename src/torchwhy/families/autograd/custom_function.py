@@ -111,7 +111,7 @@ class CustomAutogradFunction(Family):
     def _invalid(self, run: Reading, said: Said, function: CustomFunction) -> Diagnosis:
         index, inputs, parts = int(said["invalid"]), function.inputs, function.returned()
         name = inputs[index] if index < len(inputs) else f"input {index}"
-        sizes = re.search(r"got (\[.*?\]) but expected shape compatible with (\[.*?\])", said["why"])
+        sizes = re.search(r"got (\[[^\]]{0,400}\]) but expected shape compatible with (\[[^\]]{0,400}\])", said["why"])
         told = (
             f"the gradient of {code(name)} is {sizes[1]}, {code(name)} is {sizes[2]}"
             if sizes
@@ -158,7 +158,7 @@ class CustomAutogradFunction(Family):
         text, span = source.segment(call.args[index]), source.span(call)
         rest = ", ".join(source.segment(a) for a in call.args if a is not call.args[index])
         attribute = text if text.isidentifier() else "kept"
-        shorter = re.sub(r"\(.*\)$", f"({rest})", source.segment(call), flags=re.DOTALL)
+        shorter = re.sub(r"\(.{0,400}\)$", f"({rest})", source.segment(call), flags=re.DOTALL)
         edits = (*replace_text(span, shorter), *insert_after(run.sources, span.file, span.line, f"ctx.{attribute} = {text}"))
         return run.diagnosis(
             self,

@@ -50,7 +50,9 @@ class Detached(Family):
             notes = ("none of the optimizer's parameters has a gradient: no `backward()` ran, or the loss is detached from them",)
             return run.diagnosis(self, "the gradient scaler saw no gradients of this optimizer's parameters", None, notes=notes)
         asked = asked_for(run)
-        written = re.search(r"([\w.]+)\.grad\b(?!\s*=)", run.frame.code) if evidence.from_text and run.frame is not None else None
+        written = (
+            re.search(r"(?<![\w.])([\w.]{1,200})\.grad\b(?!\s*=)", run.frame.code) if evidence.from_text and run.frame is not None else None
+        )
         if written is not None:
             note = f"{code(written[1])} is no leaf, does not require grad, or no backward has reached it"
             return run.diagnosis(self, f"{code(written[1] + '.grad')} is None where it is used", None, notes=(note,))

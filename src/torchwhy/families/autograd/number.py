@@ -33,7 +33,7 @@ class Number(Family):
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:
         run = reading(evidence)
         text = run.frame.code if run.frame is not None else ""
-        named = re.search(r"([\w.]+)\.backward\b", text)
+        named = re.search(r"(?<![\w.])([\w.]{1,200})\.backward\b", text)
         name = named[1] if named else ""
         bound = value_of(run.sources, name, run.raised.file, run.raised.line) if name.isidentifier() else None
         op = _taken(run, bound)

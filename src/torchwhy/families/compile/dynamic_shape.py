@@ -37,7 +37,7 @@ class DynamicShape(Family):
     title = "compiled for one size or value, called with another"
     rank = 2
     triggers = (
-        Trigger(r"marked (?P<what>[^\n]*?) as dynamic but your code specialized it to be a constant \((?P<value>\d+)\)"),
+        Trigger(r"marked (?P<what>[^\n]{0,400}?) as dynamic but your code specialized it to be a constant \((?P<value>\d+)\)"),
         Trigger(
             r"[Rr]ecompile[_ ]limit(?: exceeded)?|cache_size_limit|FailOnRecompileLimit|Hard failure due to fullgraph",
             types=("FailOnRecompileLimitHit", "Unsupported", "RecompileError", "CacheLimitExceeded"),
@@ -46,7 +46,9 @@ class DynamicShape(Family):
         Trigger(
             r"(?:[Cc]ould not (?:guard on|extract specialized integer from) data-dependent expression|data-dependent symbolic expression) ?(?P<guard>[^\n]*)"
         ),
-        Trigger(r"Constraints violated \((?P<dims>[^\n]*)\)|[Nn]ot all values of (?P<dim>\S+)[^\n]* (?:are valid|satisfy)"),
+        Trigger(
+            r"Constraints violated \((?P<dims>[^\n]{0,600})\)|[Nn]ot all values of (?P<dim>\S{1,200})(?= )[^\n]{0,300} (?:are valid|satisfy)"
+        ),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:

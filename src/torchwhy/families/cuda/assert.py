@@ -29,9 +29,9 @@ from ...reason.wording import code, first_fitting
 
 _KERNELS = (
     (r"ScatterGather", "`scatter` or `gather`", "index", "an index lies beyond the size of the dimension that it is scattered or gathered along"),
-    (r"NLLLoss|ClassNLL|nll_loss|Loss\.cu.*(?:n_classes|cur_target|t >= 0)|n_classes", "a loss with class labels (`cross_entropy`, `nll_loss`)", "label",
+    (r"NLLLoss|ClassNLL|nll_loss|Loss\.cu.{0,400}(?:n_classes|cur_target|t >= 0)|n_classes", "a loss with class labels (`cross_entropy`, `nll_loss`)", "label",
      "a target lies outside of 0 … classes - 1, and is not `ignore_index`"),
-    (r"Loss\.cu.*(?:input_val|zero|one)|>= zero && \S+ <= one", "`binary_cross_entropy`", "probability", "an input or target lies outside of 0 … 1 (or is nan)"),
+    (r"Loss\.cu.{0,400}(?:input_val|zero|one)|>= zero && \S{1,80} <= one", "`binary_cross_entropy`", "probability", "an input or target lies outside of 0 … 1 (or is nan)"),
     (r"multi_?margin|MultiMargin|MultiLabel", "a margin loss", "label", "a target lies outside of 0 … classes - 1"),
     (r"EmbeddingBag|Embedding\.cu", "an embedding", "index", "an index is not below `num_embeddings`, or negative"),
     (r"srcIndex|indexSelect|index_select|Indexing\.cu", "an embedding or `index_select`", "index", "an index is not below the table's number of rows (`num_embeddings`), or negative"),
@@ -40,7 +40,7 @@ _KERNELS = (
     (r"grid_sampler|Pool|unpool|MaxUnpool", "a pooling or sampling op", "index", "an index points outside of the output"),
 )  # fmt: skip
 _ASSERT = re.compile(
-    r"(?P<file>[\w./\\-]+\.cuh?):(?P<line>\d+):? .*?Assertion `(?P<expression>.+?)['`] ?failed|Assertion `(?P<alone>.+?)['`] ?failed|device_assert\S* (?P<other>.+)"
+    r"(?<![\w./\\-])(?P<file>[\w./\\-]{1,300}\.cuh?):(?P<line>\d{1,9}):? .{0,600}?Assertion `(?P<expression>.{1,400}?)['`] ?failed|Assertion `(?P<alone>.{1,400}?)['`] ?failed|device_assert\S* (?P<other>.+)"
 )
 _LOSS = re.compile(r"cross_entropy|nll_loss|CrossEntropy|NLLLoss|criterion\(|loss_fn\(", re.IGNORECASE)
 
@@ -51,7 +51,7 @@ class Assert(Family):
     rank = 1
     triggers = (
         Trigger(r"device-side assert\b|cuda runtime error \((?:59|710)\)|cudaErrorAssert"),
-        Trigger(r"\.cuh?:\d+:.*Assertion `.+['`] ?failed"),
+        Trigger(r"\.cuh?:\d{1,9}:.{0,600}Assertion `.{1,400}?['`] ?failed"),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:

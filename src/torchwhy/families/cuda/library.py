@@ -41,7 +41,7 @@ class Library(Family):
             r"[Uu]nable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"
         ),
         Trigger(
-            r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]*\.so[\w.]*|[\w.-]*(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]*\.dll)"
+            r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]{0,80}\.so[\w.]{0,40}|[\w.-]{0,80}(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]{0,80}\.dll)"
         ),
         Trigger(r"undefined symbol: (?P<symbol>\w*(?:c10|at|torch|cuda|cublas|nccl|cudnn|nvJitLink|iJIT)\w*)"),
         Trigger(

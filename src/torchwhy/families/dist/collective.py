@@ -49,7 +49,7 @@ class Collective(Family):
             r"No backend type associated with device type (?P<device>\w+)|[Tt]ensors must be (?P<must>CUDA and dense|contiguous|dense|on GPU)"
         ),
         Trigger(r"Detected mismatch between collectives on ranks?\.?(?P<mismatch>.*)"),
-        Trigger(r"OpType=(?P<op>\w+).*?Timeout\(ms\)=(?P<ms>\d+)"),
+        Trigger(r"OpType=(?P<op>\w{1,60})\b.{0,600}?Timeout\(ms\)=(?P<ms>\d+)"),
         Trigger(r"[Ww]atchdog.*(?:timeout|terminated)"),
         Trigger(
             r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"
@@ -60,7 +60,7 @@ class Collective(Family):
         Trigger(r"terminated with signal (?P<signal>SIGABRT|SIGSEGV)", types=("ProcessExitedException",)),
         Trigger(r"monitoredBarrier|failed to pass"),
         Trigger(
-            r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).*(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"
+            r"(?:gloo|tcp/|unbound_buffer|ProcessGroup).{0,400}(?:Timed out|Connection (?:closed|reset)|Read error|Application timeout|wait timeout|Broken pipe)"
         ),
         Trigger(
             r"Connection (?:closed|reset) by peer|Timed out waiting \d+ms|[Ss]ocket [Tt]imeout|Wait timeout",

@@ -27,7 +27,7 @@ from ...reason.ranks import set_up_condition
 from ...reason.reading import reading
 from ...reason.wording import code, place
 
-_JOINED = re.compile(r"(?P<joined>\d+)/(?P<world>\d+) clients joined")
+_JOINED = re.compile(r"(?<!\d)(?P<joined>\d{1,9})/(?P<world>\d{1,9}) clients joined")
 _PORT = "choose another port: torchrun --master_port=29501, --rdzv_endpoint=localhost:0 or --standalone; or end the job that holds it"
 
 _TWICE = re.compile(r"twice|already been")
@@ -41,7 +41,7 @@ class Init(Family):
         Trigger(r"EADDRINUSE|[Aa]ddress already in use|failed to (?:listen|bind)"),
         Trigger(_JOINED.pattern),
         Trigger(
-            r"waiting for clients|client socket has (?:failed|timed out)|store.*(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w*Error|rendezvous.*(?:closed|timed out)"
+            r"waiting for clients|client socket has (?:failed|timed out)|store.{0,400}(?:timed out|[Tt]imeout)|wait timeout after|Timeout waiting for key|Rendezvous\w{0,40}Error|rendezvous.{0,400}(?:closed|timed out)"
         ),
         Trigger(r"[Dd]efault process group has not been initialized|not been initialized, please make sure to call init_process_group"),
         Trigger(r"initialize the default process group twice|already been initialized"),

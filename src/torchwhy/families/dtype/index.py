@@ -42,7 +42,7 @@ class Index(Family):
         Trigger(r"tensors used as indices must be (?P<want>[\w, ]+?) tensors"),
         Trigger(r"Expected dtype int\d+(?:(?:/| or )int\d+)? for index(?: but got: (?P<got>\w+))?"),
         Trigger(r"one_hot is only applicable to index tensor"),
-        Trigger(r"only supports boolean masks|expected condition to be a boolean tensor|masked_\w+.*mask.*(bool|dtype)"),
+        Trigger(r"only supports boolean masks|expected condition to be a boolean tensor|masked_\w.{0,200}?mask.{0,200}?(bool|dtype)"),
         Trigger(r"for argument #\d 'ind(ex|ices)'"),
     )
     rank = 1

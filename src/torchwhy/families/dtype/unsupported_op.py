@@ -40,10 +40,10 @@ class UnsupportedOp(Family):
         Trigger(
             r"(?<![\w.])(?P<kernel>[\w.]{1,60})(?:\(\))?: [^\n]{0,200}?(?:[Ff]loating point|infer output dtype)[^\n]{0,200}[Gg]ot:? (?P<got>\w+)"
         ),
-        Trigger(r"(?P<kernel>\w+) (?:and var )?only supports? (?:floating.point|floating point and complex) dtypes"),
+        Trigger(r"\b(?P<kernel>\w+) (?:and var )?only supports? (?:floating.point|floating point and complex) dtypes"),
         Trigger(r"(?P<kernel>Subtraction|Negation), the `-` operator, (?:with|on) (?:a|two) bool tensors? is not supported"),
         Trigger(r"Boolean inputs not supported for (?P<kernel>\w+)|only implemented on integer and Boolean-type"),
-        Trigger(r"(?P<kernel>\w+) is not implemented for type (?:torch\.)?(?:cuda\.)?(?P<got>\w+?)Tensor"),
+        Trigger(r"\b(?P<kernel>\w+) is not implemented for type (?:torch\.)?(?:cuda\.)?(?P<got>\w+?)Tensor"),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:

@@ -123,7 +123,7 @@ def _in_the_text(run: Reading, kind: str, grown: tuple[str, ...]) -> list[str]:
         notes.append(f"the memory grows from step to step ({grown[0]} … {grown[-1]}): something keeps each step's graph")
     codes = "\n".join(f.code for f in run.failure.user_frames) + "\n" + "\n".join(run.evidence.context)
     kept = re.search(
-        r"^\W*(?:\d+ )?\s*((?:self\.)?\w*(?:total|running|sum|loss|acc|history)\w*) *(?:\+=|\.append\()[^\n]*",
+        r"^\W{0,80}(?:\d{1,9} {1,80})?((?:self\.)?\w{0,60}(?:total|running|sum|loss|acc|history)\w{0,60}) {0,9}(?:\+=|\.append\()[^\n]*",
         codes,
         re.MULTILINE | re.IGNORECASE,
     )

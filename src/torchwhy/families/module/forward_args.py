@@ -58,14 +58,14 @@ class ForwardArgs(Family):
     title = "a module is called with other arguments than its forward takes"
     triggers = (
         Trigger(
-            rf"(?P<cls>\w+)\.forward\(\) (?:{_COUNT}|{_LESS}|{_MORE}|got multiple values for argument '(?P<twice>\w+)')", ("TypeError",)
+            rf"\b(?P<cls>\w+)\.forward\(\) (?:{_COUNT}|{_LESS}|{_MORE}|got multiple values for argument '(?P<twice>\w+)')", ("TypeError",)
         ),
         Trigger(rf"^forward\(\) (?:{_COUNT}|{_LESS}|{_MORE})", ("TypeError",), _MODULE),
         Trigger(r"Module \[(?P<cls>\w+)\] is missing the required \"(?P<lacks>forward)\" function"),
         Trigger(
-            rf"(?P<op>\w+)\(\): argument '(?P<parameter>\w+)' \(position \d+\) must be Tensor, not (?P<kind>{_KINDS})$", ("TypeError",)
+            rf"\b(?P<op>\w+)\(\): argument '(?P<parameter>\w+)' \(position \d+\) must be Tensor, not (?P<kind>{_KINDS})$", ("TypeError",)
         ),
-        Trigger(rf"(?P<op>\w+)\(\) received an invalid combination of arguments - got \((?P<kind>{_KINDS})[,)]", ("TypeError",)),
+        Trigger(rf"\b(?P<op>\w+)\(\) received an invalid combination of arguments - got \((?P<kind>{_KINDS})[,)]", ("TypeError",)),
         Trigger(r"'(?P<kind>tuple|list|dict|NoneType)' object has no attribute '(?P<attribute>\w+)'", ("AttributeError",)),
         Trigger(r"(?P<settings>Boolean value of Tensor with more than one value is ambiguous)"),
     )

@@ -42,7 +42,7 @@ from ...reason.told import tell, text_at
 from ...reason.wording import code, first_fitting, place
 
 _MODULE = "torch/nn/modules/module.py"
-_TABLES = r"_(?:parameters|buffers|modules|\w*hooks\w*|non_persistent_buffers_set)"
+_TABLES = r"_(?:parameters|buffers|modules|\w{0,40}hooks\w{0,40}|non_persistent_buffers_set)"
 Said = dict[str, str]
 Class = tuple[SourceFile, ast.ClassDef]
 
@@ -55,7 +55,7 @@ class Init(Family):
         Trigger(rf"'(?P<cls>\w+)' object has no attribute '(?P<table>{_TABLES})'", ("AttributeError",)),
         Trigger(r"'(?P<cls>\w+)' object has no attribute '(?P<attribute>\w+)'", ("AttributeError",), _MODULE),
         Trigger(
-            r"(?P<cls>\w+)\.__init__\(\) (?P<arguments>takes 1 positional argument but|got an unexpected keyword argument)",
+            r"\b(?P<cls>\w+)\.__init__\(\) (?P<arguments>takes 1 positional argument but|got an unexpected keyword argument)",
             ("TypeError",),
             _MODULE,
         ),

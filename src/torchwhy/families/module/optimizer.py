@@ -69,14 +69,14 @@ class OptimizerFamily(Family):
         Trigger(r"(?P<bare>params argument given to the optimizer should be an iterable)"),
         Trigger(r"'(?P<uniterable>\w+)' object is not iterable", ("TypeError",), _HERE),
         Trigger(r"param_group must be a dict, but got <class '(?P<no_group>[\w.]+)'>"),
-        Trigger(r"(?P<kind>\w+)\.step\(\) missing 1 required positional argument: '(?P<argument>closure|metrics)'", ("TypeError",)),
+        Trigger(r"\b(?P<kind>\w+)\.step\(\) missing 1 required positional argument: '(?P<argument>closure|metrics)'", ("TypeError",)),
         Trigger(
             r"loaded state dict (?P<restored>contains a parameter group that doesn't match|has a different number of parameter groups)"
         ),
         Trigger(r"must match the size of tensor b|must match existing size", ("RuntimeError",)),
-        Trigger(r"(?P<no_optimizer>\w+) is not an Optimizer", ("TypeError",)),
+        Trigger(r"\b(?P<no_optimizer>\w+) is not an Optimizer", ("TypeError",)),
         Trigger(r"Tried to step (?P<steps>\d+) times\. The specified number of total steps is (?P<total>\d+)"),
-        Trigger(r"(?P<sparse>\w+) does not support sparse gradients"),
+        Trigger(r"\b(?P<sparse>\w+) does not support sparse gradients"),
         Trigger(r"Invalid (?P<hyper>learning rate|\w+ (?:value|parameter)[^:]*): (?P<value>.+)", ("ValueError",)),
         Trigger(rf"(?P<scaler>{_SCALER})"),
         Trigger(

@@ -55,7 +55,7 @@ class Unregistered(Family):
     title = "a module keeps layers or tensors where torch doesn't look"
     triggers = (
         Trigger(r"(?P<empty>optimizer got an empty parameter list)"),
-        Trigger(r"(?P<kind>[\w.<>]+) is not a Module subclass", ("TypeError",), "torch/nn/modules/module.py"),
+        Trigger(r"(?<![\w.<>])(?P<kind>[\w.<>]+) is not a Module subclass", ("TypeError",), "torch/nn/modules/module.py"),
         Trigger(rf"{_DTYPES}|{_DEVICES}", ("RuntimeError", "ValueError", "TypeError", "NotImplementedError")),
         Trigger(r"Error\(s\) in loading state_dict .*(?:Missing|Unexpected) key"),
     )

@@ -48,7 +48,9 @@ class Broadcast(Family):
             r" at non-singleton dimension (?P<dim>\d+)"
         ),
         Trigger(r"output with shape (?P<a>\[.*?\]) doesn't match the broadcast shape (?P<b>\[.*?\])"),
-        Trigger(r"shape mismatch: .* of shape (?P<b>\[.*?\]),? cannot be broadcast to indexing result of shape (?P<a>\[.*?\])"),
+        Trigger(
+            r"shape mismatch: .{0,400}? of shape (?P<b>\[[^\]]{0,400}\]),? cannot be broadcast to indexing result of shape (?P<a>\[[^\]]{0,400}\])"
+        ),
         Trigger(r"[Ss]hape mismatch: .*could(n't| not) be broadcast|inconsistent tensor size|shape mismatch: objects cannot be broadcast"),
         Trigger(
             r"The number of sizes provided \((?P<a>\d+)\) must be greater or equal to the number of dimensions in the tensor \((?P<b>\d+)\)"

@@ -50,7 +50,7 @@ class GatherScatter(Family):
         ),
         Trigger(r"index (?P<value>-?\d+) is out of bounds for dimension (?P<dim>\d+) with size (?P<size>\d+)"),
         Trigger(
-            r"Invalid index in (gather|scatter)|index_(add|copy|fill|reduce)_?\(\): (?!.*same d(type|evice)).*([Dd]imension|size|elements)"
+            r"Invalid index in (gather|scatter)|index_(add|copy|fill|reduce)_?\(\): (?!.{0,400}same d(type|evice)).{0,400}([Dd]imension|size|elements)"
             r"|source tensor shape must match self tensor shape"
         ),
         Trigger(r"index out of range in self"),

@@ -68,7 +68,7 @@ class Unpack(Family):
     def _told(self, run: Reading, match: re.Match[str]) -> Diagnosis | None:
         """From the text alone: a line that takes a `.shape` or `.size()` apart."""
         text = (run.frame.code if run.frame is not None else "") or run.sources.line_text(run.raised.file, run.raised.line).strip()
-        asked = re.fullmatch(r"(?P<names>[\w, ()*]+?)\s*=\s*(?P<tensor>[\w.]+)\.(?:shape|size\(\))", text)
+        asked = re.fullmatch(r"(?P<names>[\w, ()*]{1,400}?)\s{0,20}=\s{0,20}(?P<tensor>[\w.]{1,200})\.(?:shape|size\(\))", text)
         numbers = match.groupdict()
         if asked is None or not numbers.get("wants") or run.failure.frames and run.frame is not None and run.frame.locals:
             return None

@@ -7,14 +7,14 @@ from .saying import Saying
 SAYINGS = (
     Saying(
         "argument.signature",
-        r"(?P<op>\w+)\(\) received an invalid combination of arguments - got (?P<given>\([^\n]*?\)), but expected",
+        r"\b(?P<op>\w+)\(\) received an invalid combination of arguments - got (?P<given>\([^\n]*?\)), but expected",
         ("`{op}` takes no such arguments: {given}", "`{op}` takes no such arguments"),
         ("it was given {given}; the error lists what it takes, and which of its parameters have no default",),
         "pass what one of the listed signatures asks for, under its parameter names",
     ),
     Saying(
         "argument.signature",
-        r"(?P<op>\w+)\(\): argument '(?P<name>\w+)'(?: \(position \d+\))? must be (?P<wants>[\w. ]+?), not (?P<gets>\w+)",
+        r"\b(?P<op>\w+)\(\): argument '(?P<name>\w+)'(?: \(position \d+\))? must be (?P<wants>[\w. ]+?), not (?P<gets>\w+)",
         ("`{name}` of `{op}` is of type {gets}, it takes {wants}",),
         ("the value is not shown: print where `{name}` was made",),
         "pass {wants} as `{name}`",
@@ -28,7 +28,7 @@ SAYINGS = (
     ),
     Saying(
         "argument.value",
-        r"(?P<op>\w+) expects (?P<name>\w+) (?P<wants>(?:>=?|<=?|to be in) ?[^,\n]+?), but (?:found|got) (?P=name)=(?P<value>\S+)",
+        r"\b(?P<op>\w+) expects (?P<name>\w+) (?P<wants>(?:>=?|<=?|to be in) ?[^,\n]{1,60}?), but (?:found|got) (?P=name)=(?P<value>\S+)",
         ("`{name}` of `{op}` is {value}, it takes {wants}",),
         ("the value is outside of what the op takes",),
         "pass a `{name}` {wants}",

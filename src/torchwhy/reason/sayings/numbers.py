@@ -11,7 +11,7 @@ from ..memory import memory_numbers
 _TWO_SIZES = re.compile(
     r"tensor a \((?P<a>\d+)\) must match the size of tensor b \((?P<b>\d+)\)|Expected size (?P<a2>\d+) but got size (?P<b2>\d+)"
 )
-_SHAPE = re.compile(r"(?:Size\(|shape\W{0,3}|[a-z_]+ ?)[\[(]+((?:\d+, ?)*\d+),?[\])]")
+_SHAPE = re.compile(r"(?:Size\(|shape\W{0,3}|[a-z_] ?)[\[(]{1,3}((?:\d{1,12}, ?){0,12}\d{1,12}),?[\])]")
 _BYTES = (("float32", 4), ("float16", 2), ("float64", 8), ("uint8", 1))
 _PICTURE = re.compile(r"\b(?P<name>height|width|img_size|image_size|size|resolution)\s*[=:]\s*(?P<value>\d{2,5})\b")
 

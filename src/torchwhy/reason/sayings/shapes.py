@@ -186,7 +186,7 @@ SAYINGS = (
         ("a mask of {gets} meets attention scores of {wants}", "attention scores of {a} meet a mask of {b}"),
         ("a mask is [batch, heads, queries, keys], or broadcasts to it: its last size is the number of keys",),
         "make the mask for the keys that come (their length after padding or truncation)",
-        near=r"scaled_dot_product_attention|masked_fill|(?i:attn|attention|scores?|weights)\w* ?\+=? ?\w*mask|\+ ?(?:attn_|attention_|causal_)mask",
+        near=r"scaled_dot_product_attention|masked_fill|(?i:attn|attention|scores?|weights)\w{0,40} ?\+=? ?\w{0,40}mask|\+ ?(?:attn_|attention_|causal_)mask",
         wins=True,
     ),
     Saying(

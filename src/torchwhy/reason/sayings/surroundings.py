@@ -36,7 +36,7 @@ SIGNS = (
     ),
     Sign(
         "autograd.no-grad-fn",
-        r"loss\w*\s*\+?=\s*torch\.(?:zeros\((?:\(\)|1\b|\[\])|tensor\(0)|\bno (?:targets|boxes|objects|labels|positives)\b",
+        r"loss\w{0,40}\s{0,20}\+?=\s{0,20}torch\.(?:zeros\((?:\(\)|1\b|\[\])|tensor\(0)|\bno (?:targets|boxes|objects|labels|positives)\b",
         "a batch without targets is given a constant as its loss (`torch.zeros`), which no parameter has a part in; the other ranks then wait for this one",
         "give a zero that is connected to the graph, such as `prediction.sum() * 0`",
     ),
@@ -58,7 +58,7 @@ SIGNS = (
     ),
     Sign(
         "cuda.library",
-        r"\bcuda:[1-9]|[Ll]ocal_rank\s*[:=]?\s*\d|LOCAL_RANK|\brank\s*[:=]?\s*[1-9]|[Uu]sing GPU [1-9]",
+        r"\bcuda:[1-9]|[Ll]ocal_rank\s{0,20}[:=]?\s{0,20}\d|LOCAL_RANK|\brank\s{0,20}[:=]?\s{0,20}[1-9]|[Uu]sing GPU [1-9]",
         "with a process for each GPU, each must make its own the current device: without `torch.cuda.set_device(local_rank)` its handles are made on "
         "`cuda:0`, while its tensors lie on another",
         "call `torch.cuda.set_device(int(os.environ[\"LOCAL_RANK\"]))` before anything is put on a GPU",
@@ -110,7 +110,7 @@ SIGNS = (
     ),
     Sign(
         "data.worker",
-        r"(?i:--mem|\bmem(?:ory)?(?:_limit)?)\s*[=: ]\s*(?P<limit>\d+(?:\.\d+)? ?[GM]i?B?)\b",
+        r"(?i:--mem|\bmem(?:ory)?(?:_limit)?)\s{0,20}[=: ]\s{0,20}(?P<limit>\d{1,12}(?:\.\d+)? ?[GM]i?B?)\b",
         "the job may use {limit}",
         message="killed by signal",
     ),
@@ -126,7 +126,7 @@ SIGNS = (
     ),
     Sign(
         "cuda.library",
-        r"\|\s+\d+\s+N/A\s+N/A\s+(?P<pid>\d+)\s+[CG+]+\s+(?P<name>\S[^|]*?)\s+(?P<held>\d{3,}MiB)",
+        r"\|\s{1,20}\d{1,4}\s{1,20}N/A\s{1,20}N/A\s{1,20}(?P<pid>\d{1,12})\s{1,20}[CG+]{1,5}\s{1,20}(?P<name>\S[^|]{0,200}?)\s{1,80}(?P<held>\d{3,12}MiB)",
         "process {pid} (`{name}`) holds {held} of the GPU's memory: the library could get none for its workspace, an out-of-memory in disguise",
         "free the memory: stop that process, give it less (a server's `gpu_memory_utilization`), or use another GPU (CUDA_VISIBLE_DEVICES)",
         message=r"ALLOC_FAILED|NOT_INITIALIZED",
@@ -134,7 +134,7 @@ SIGNS = (
     ),
     Sign(
         "memory.cuda",
-        r"\|\s+\d+\s+N/A\s+N/A\s+(?P<pid>\d+)\s+[CG+]+\s+(?P<name>\S[^|]*?)\s+(?P<held>\d{3,}MiB)",
+        r"\|\s{1,20}\d{1,4}\s{1,20}N/A\s{1,20}N/A\s{1,20}(?P<pid>\d{1,12})\s{1,20}[CG+]{1,5}\s{1,20}(?P<name>\S[^|]{0,200}?)\s{1,80}(?P<held>\d{3,12}MiB)",
         "nvidia-smi in the text: process {pid} (`{name}`) holds {held}",
     ),
     Sign(
@@ -238,13 +238,13 @@ SIGNS = (
     ),
     Sign(
         "dist.init",
-        r"(?:nnodes|min_nodes)\s*[=: ]\s*(?P<nodes>\d+)",
+        r"(?:nnodes|min_nodes)\s{0,20}[=: ]\s{0,20}(?P<nodes>\d+)",
         "nnodes is {nodes}: so many nodes must join",
         also="[Rr]endezvous|rdzv",
     ),
     Sign(
         "dist.collective",
-        r"current_device\(\)\s*(?:->|:|=|is)?\s*0\b[\s\S]*current_device\(\)\s*(?:->|:|=|is)?\s*0\b",
+        r"current_device\(\)\s{0,20}(?:->|:|=|is)?\s{0,20}0\b[\s\S]*current_device\(\)\s{0,20}(?:->|:|=|is)?\s{0,20}0\b",
         "the text shows more than one rank with `cuda:0` as its current device",
     ),
 )  # fmt: skip

@@ -49,8 +49,8 @@ SAYINGS = (
     Saying("autograd.double-backward", r"through the graph a second time", ("backward runs a second time through a graph that was freed",), ("a backward frees its graph; a state, a hidden tensor or a loss that is kept from an earlier step leads back into it",), "compute the graph anew, `.detach()` what is carried from step to step, add the losses and call backward once; retain_graph=True only where two backwards need the same graph"),
     Saying("autograd.detached", r"'NoneType' object has no attribute '(?P<name>\w+)'", ("a gradient is None where `.{name}` is used",), ("no backward was run before, the tensor is no leaf, does not require grad, or the loss does not depend on it",), "run backward first, `retain_grad()` for a tensor that is no leaf, and see that the loss uses it", near=r"\.grad\b"),
     Saying("autograd.inference", r"[Ii]nference[ _-]?(?:tensor|mode)", ("a tensor made in `inference_mode` meets autograd",), (), "make it under `torch.no_grad()` instead, or `clone()` it outside of inference mode"),
-    Saying("autograd.custom-function", r"(?P<name>\w+)Backward\w* returned an incorrect number of gradients \(expected (?P<a>\d+), got (?P<b>\d+)\)", ("backward of `{name}` returns {b} gradients for {a} inputs",), (), "return one gradient for each input of forward, None for those that need none"),
-    Saying("autograd.custom-function", r"(?P<name>\w+)Backward\w* returned an invalid gradient at index (?P<n>\d+) - got (?P<b>\[[\d, ]*\]) but expected shape compatible with (?P<a>\[[\d, ]*\])", ("`{name}` returns a gradient {b} for an input {a}",), (), "return a gradient of the input's shape: sum over the dimensions that were broadcast"),
+    Saying("autograd.custom-function", r"\b(?P<name>\w{1,80})Backward\w{0,20} returned an incorrect number of gradients \(expected (?P<a>\d+), got (?P<b>\d+)\)", ("backward of `{name}` returns {b} gradients for {a} inputs",), (), "return one gradient for each input of forward, None for those that need none"),
+    Saying("autograd.custom-function", r"\b(?P<name>\w{1,80})Backward\w{0,20} returned an invalid gradient at index (?P<n>\d+) - got (?P<b>\[[\d, ]*\]) but expected shape compatible with (?P<a>\[[\d, ]*\])", ("`{name}` returns a gradient {b} for an input {a}",), (), "return a gradient of the input's shape: sum over the dimensions that were broadcast"),
     Saying("autograd.custom-function", r"non-static forward", ("a custom Function has a `forward` that is not static",), (), "make forward and backward @staticmethod with a `ctx`, and call it through `.apply`"),
     Saying("autograd.nondifferentiable", r"derivative for '(?P<op>[\w:]+)' is not implemented", ("`{op}` has no derivative",), (), "use an op that has one, or compute it under no_grad where no gradient is needed"),
     # ── loaders ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -78,7 +78,7 @@ SAYINGS = (
     Saying("data.collate", r"stack expects each tensor to be equal size, but got (?P<a>\[[\d, ]*\]) at entry 0 and (?P<b>\[[\d, ]*\]) at entry (?P<n>\d+)", ("sample {n} of a batch is {b}, the first is {a}",), ("the images or sequences of a dataset have different sizes",), "resize, crop or pad the samples to one size in the transform (transforms.Resize, pad_sequence), or pass a collate_fn of your own"),
     Saying(
         "data.worker",
-        r"unable to (?:write to|open|mmap|resize|allocate) (?:file|shared memory)[^<\n]*(?:object )?<?(?P<name>[^>\n]*)>?[^\n]*(?:No space left|\(28\)|not permitted|Cannot allocate|Too many open|\(24\))",
+        r"unable to (?:write to|open|mmap|resize|allocate) (?:file|shared memory)[^<\n]{0,100}(?:<(?P<name>[^<>\n]{0,200})>)?[^\n]{0,200}(?:No space left|\(28\)|not permitted|Cannot allocate|Too many open|\(24\))",
         ("shared memory for a worker's tensors could not be had",),
         ("the file {name} lies in /dev/shm: it is full (a container has 64 MiB of it by default), or too many files are open",),
         "give the container more shared memory (docker run --shm-size=8g or --ipc=host), use fewer workers (num_workers=0), raise `ulimit -n`, or torch.multiprocessing.set_sharing_strategy('file_system')",
@@ -101,7 +101,7 @@ SAYINGS = (
     ),
     Saying(
         "data.worker",
-        r"(?P<kind>\w+) objects cannot be pickled|[Cc]annot pickle '?(?P<kind2>[\w.]+)'? (?:object|instance)",
+        r"\b(?P<kind>\w+) objects cannot be pickled|[Cc]annot pickle '?(?P<kind2>[\w.]{1,200})'? (?:object|instance)",
         ("the dataset holds a {kind} object, which can't be pickled for spawned workers", "the dataset holds a {kind2}, which can't be pickled for spawned workers"),
         ("spawned workers (Windows, macOS, multiprocessing_context='spawn') get the dataset by pickle: an open file, a lock or a connection belongs to its process and can't be sent",),
         "open it in each worker, at first use in `__getitem__`, not in `__init__`; num_workers=0 needs no pickle",
@@ -183,7 +183,7 @@ SAYINGS = (
     ),
     Saying(
         "module.forward-args",
-        r"(?P<owner>\w+)\.(?P<method>compute_loss|training_step|validation_step|test_step|prediction_step|evaluate|log|forward|configure_optimizers|on_\w+|create_optimizer\w*|_save_checkpoint|lr_scheduler_step|optimizer_step)\(\) got an unexpected keyword argument '(?P<key>\w+)'",
+        r"\b(?P<owner>\w+)\.(?P<method>compute_loss|training_step|validation_step|test_step|prediction_step|evaluate|log|forward|configure_optimizers|on_\w+|create_optimizer\w*|_save_checkpoint|lr_scheduler_step|optimizer_step)\(\) got an unexpected keyword argument '(?P<key>\w+)'",
         ("`{owner}.{method}` does not take `{key}`, which the framework passes",),
         ("the program's class overrides `{method}`; the version of the framework that is installed (transformers, Lightning) is newer than the override, and calls it with `{key}`",),
         "accept it: add `{key}=None`, or `**kwargs`, to the parameters of `{method}`; or install the version that the code was written for",
@@ -200,14 +200,14 @@ SAYINGS = (
     ),
     Saying(
         "module.forward-args",
-        r"(?P<op>conv\w+|linear|embedding|batch_norm|layer_norm|lstm|gru|bilinear|dropout|max_pool\w+|prelu)\(\) received an invalid combination of arguments - got \((?P<kind>NoneType|tuple|list|dict|str|int|float|numpy\.ndarray)\b",
+        r"(?P<op>conv\w{1,40}|linear|embedding|batch_norm|layer_norm|lstm|gru|bilinear|dropout|max_pool\w{1,40}|prelu)\(\) received an invalid combination of arguments - got \((?P<kind>NoneType|tuple|list|dict|str|int|float|numpy\.ndarray)\b",
         ("`{op}` gets a {kind} as its input, not a Tensor",),
         ("what came before gave a {kind}: a `forward` without a return gives None, several outputs a tuple",),
         "return the tensor from the layer or function before, and take it out of a tuple or dict",
     ),
     Saying(
         "module.forward-args",
-        r"(?P<op>\w+)\(\): argument '(?P<name>\w+)' \(position (?P<n>\d+)\) must be Tensor, not (?P<kind>\w+)",
+        r"\b(?P<op>\w+)\(\): argument '(?P<name>\w+)' \(position (?P<n>\d+)\) must be Tensor, not (?P<kind>\w+)",
         ("`{op}` gets a {kind} as `{name}`, not a Tensor",),
         ("a layer that gives a tuple (an LSTM, an attention, a model's output object) or a batch that is a list or dict was passed on whole",),
         "take the tensor out of it first (`out[0]`, `out.logits`, `batch['x']`)",
