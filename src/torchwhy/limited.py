@@ -103,9 +103,12 @@ def _judged(report: Report, first: Mapping[str, Any], last: Mapping[str, Any]) -
 
 
 def unjudged(report: Report, why: str, first: Mapping[str, Any] | None = None) -> Report:
-    """Where it was raised, the innermost line of the user's and the operands: what needs no reasoning."""
+    """Where it was raised, the innermost line of the user's and the operands: what needs no reasoning.
+
+    Whether PyTorch was the reason may be unknown then; that it was not is said of no program that has it.
+    """
     evidence = _with_operands(report.evidence, first)
-    is_ours = first["torchs"] if first is not None else is_torchs(evidence)
+    is_ours = first["torchs"] if first is not None else evidence.environment.torch is not None or is_torchs(evidence)
     problems = (*report.problems, *evidence.problems, f"the reasoning was ended: {why}")
     outcome: Outcome = "failed" if is_ours else "not-torch"
     return replace(report, evidence=evidence, outcome=outcome, problems=problems)

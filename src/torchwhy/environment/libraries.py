@@ -10,7 +10,7 @@ from pathlib import Path
 from .machine import Library
 
 _NAMES = r"lib(?:cudart|cudnn|cudnn_\w+|nccl|cublas|cublasLt|nvJitLink|cusparse|cusparseLt|cusolver|cufft|curand|nvrtc|cupti)"
-_FILE = re.compile(rf"({_NAMES}\.so\.\d{1, 9})(?:[.\d]{0, 40})$")
+_FILE = re.compile(rf"({_NAMES}\.so\.\d{{1,9}})(?:[.\d]{{0,40}})$")
 
 _SYSTEM = (
     "/lib/x86_64-linux-gnu",

@@ -102,7 +102,7 @@ def _with_inner(failure: Failure, block: Block) -> Failure:
 def _inside_group(block: Block, lines: Sequence[Line]) -> bool:
     """Whether the block is a member of the exception group before it."""
     before = lines[block.start - 1].text if block.start else ""
-    return bool(re.match(r"^\s*\+-[+-]*-+ \d+ -+", before) or re.match(r"^\s+\| ", lines[block.start].text))
+    return bool(re.match(r"^\s*\+-[+-]*- \d+ -+", before) or re.match(r"^\s+\| ", lines[block.start].text))
 
 
 def _deepest_with(failure: Failure | None, cause: Failure) -> Failure:

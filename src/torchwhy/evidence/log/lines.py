@@ -33,7 +33,7 @@ _ERROR_LINE = re.compile(
     r"(?P<prefix>.{0,160}?)(?<![\w.])(?:[A-Za-z_]\w*\.)*(?:_?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)|(?<=\.)_?[A-Z]\w+):(?: \S|$)"
 )
 _FIELDS = ("log", "message", "msg", "textPayload", "line", "text")
-_LINK = re.compile(r"\[((?:[^\[\]\n]|\[\d*\])+)\]\((?:https?|vscode[\w-]*|file|command):[^)\s]*\)")
+_LINK = re.compile(r"\[((?:[^\[\]\n]|\[\d{0,9}\]){1,300})\]\((?:https?|vscode[\w-]{0,20}|file|command):[^)\s]{0,600}\)")
 _MARKUP = re.compile(r"&(?:quot|lt|gt|amp|nbsp|#x?[0-9a-fA-F]+);")
 
 

@@ -29,7 +29,8 @@ _AFTERMATH = (
     "CancelledError",
 )
 _ROOT = re.compile(
-    r"Root Cause \(first observed failure\):.{0,300}?rank\s*:\s*(?P<rank>\d+).{0,300}?exitcode\s*:\s*(?P<code>-?\d+)", re.DOTALL
+    r"Root Cause \(first observed failure\):.{0,300}?rank\s{0,20}:\s{0,20}(?P<rank>\d{1,9}).{0,300}?exitcode\s{0,20}:\s{0,20}(?P<code>-?\d{1,9})",
+    re.DOTALL,
 )
 _MOST_RANKS = 100_000
 _PROGRESS = re.compile(

@@ -27,7 +27,7 @@ _TYPELESS = re.compile(
     r"(?P<message>CUDA error: (?:an? |no |unspecified |out of |invalid |device|mis|all |unknown |system|initial|too |the |driver|CUDA|operation|peer|context|feature|hardware|illegal|busy)\S.*"
     r"|(?:Unable to load any of \{lib|Could not load (?:dynamic )?library:? '?lib|Cannot load symbol cu|lib\w{1,80}\.so[\w.]{0,40}: cannot open shared).*"
     r"|CUDA out of memory\. Tried to allocate .*|CUDNN_STATUS_[A-Z_]+.*|CUBLAS_STATUS_[A-Z_]+.*"
-    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .{0,300} cannot be retrieved.*|NCCL error .*|(?<![^\s:])[^\s:]{1,300}\.cuh?:\d{1,9}: .{0,600}Assertion `.{0,400}['`] ?failed.*)"
+    r"|ncclUnhandledCudaError: .*|(?:The )?IPv[46] network addresses of .{0,300} cannot be retrieved.*|NCCL error .*|(?<![^\s:])[^\s:]{1,300}\.cuh?:\d{1,9}: .{0,300}Assertion `.{0,200}['`] ?failed.*)"
 )
 _STRANGE = re.compile(
     r"^\W{0,3}(?:(?P<npm>npm (?:ERR!|error) .+)|(?P<compiler>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: .+|error(?:\[E\d+\])?: .+|ld: .+|make(?:\[\d+\])?: \*\*\* .+)"
