@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .arrival import Arrival
 from .processes.watch import Watch
 from .program import Program
+from .record.kinds import forget_messages, is_a
 
 if TYPE_CHECKING:
     from .evidence.refused import Refused
@@ -159,6 +160,7 @@ class Session:
             self._tell(self.report)
         with self._guard("the waiting process could not be ended"):
             self.error = self.refused = None
+            forget_messages()
             if self.pristine is not None:
                 self.pristine.close()
         if self.interrupted and self.loaded.source is not None:
@@ -360,7 +362,7 @@ class Session:
         with self._guard("the failing call could not be noted"):
             if self.recorder is not None and self._is_ours():
                 self.recorder.failing(error)
-                if isinstance(error, Exception):
+                if is_a(error, Exception):
                     from .evidence.refused import refused_call
 
                     self.refused = refused_call(error, self.recorder)
@@ -447,4 +449,4 @@ def _keep_interrupted() -> None:
 def _exit_code_of(end: SystemExit) -> int:
     if end.code is None:
         return 0
-    return end.code if isinstance(end.code, int) else 1
+    return int.__index__(end.code) if is_a(end.code, int) else 1

@@ -11,6 +11,7 @@ from types import TracebackType
 from . import arrival
 from .model import Evidence, Failure, Frame, Span
 from .program import without_us
+from .record.kinds import group_of, message_of, module_of, qualname_of
 
 _LIBRARIES = tuple(os.path.normcase(p) for p in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} if p)
 
@@ -31,7 +32,7 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+        waiting += [each.__cause__, each.__context__, *group_of(each)]
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
@@ -65,14 +66,10 @@ def describe(error: BaseException) -> Evidence:
 def _failure(error: BaseException, depth: int) -> Failure:
     inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     kind = type(error)
-    try:
-        message = str(error)[:]  # torch has texts of a type of its own
-    except Exception:  # a program's own __str__ may raise; Python's traceback says so too
-        message = "<exception str() failed>"
     return Failure(
-        error_type=kind.__qualname__,
-        message=message,
-        error_module=kind.__module__,
+        error_type=qualname_of(kind),
+        message=message_of(error),
+        error_module=module_of(kind),
         frames=tuple(_frames(error.__traceback__)),
         caused_by=_failure(inner, depth - 1) if inner is not None and depth else None,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..model import Argument, Frame
+from ..record.kinds import held_by, is_a, name_of, variables_of
 from ..record.spans import origin, span_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _frame(level: TracebackType, recorder: "Recorder") -> Frame:
     code = frame.f_code
     kind = origin(code.co_filename)
     span = span_of(code, level.tb_lasti)
-    me = frame.f_locals.get("self")
+    me = variables_of(frame).get("self")
     line = linecache.getline(code.co_filename, span.line).strip()
     held = _attributes_on(line, frame, recorder) if kind == "user" else ()
     return Frame(
@@ -48,12 +49,12 @@ def _frame(level: TracebackType, recorder: "Recorder") -> Frame:
         origin=kind if kind != "own" else "library",
         code=line,
         locals=(*_locals(frame, recorder, _LOCALS.get(kind, 24)), *held),
-        module=recorder.module_id(me) if isinstance(me, nn.Module) else None,
+        module=recorder.module_id(me) if is_a(me, nn.Module) else None,
     )
 
 
 def _locals(frame: FrameType, recorder: "Recorder", limit: int) -> tuple[Argument, ...]:
-    chosen: list[tuple[str, Any]] = [(k, v) for k, v in frame.f_locals.items() if k not in _HIDDEN and not k.startswith("@")]
+    chosen: list[tuple[str, Any]] = [(k, v) for k, v in variables_of(frame).items() if k not in _HIDDEN and not k.startswith("@")]
     if frame.f_locals is frame.f_globals:  # a script's top level: the last assigned are the nearest to the failure
         chosen = [(k, v) for k, v in chosen if not _is_definition(v)]
     return tuple(Argument(name, recorder.describe(value)) for name, value in chosen[-limit:])
@@ -63,17 +64,12 @@ def _attributes_on(line: str, frame: FrameType, recorder: "Recorder") -> tuple[A
     """`self.labels` and the like, where the line names them and the object simply holds them."""
     found: dict[str, Argument] = {}
     for base, name in _ATTRIBUTE.findall(line)[:16]:
-        owner = frame.f_locals.get(base)
-        if isinstance(owner, (ModuleType, type)):
-            continue
-        try:
-            held = object.__getattribute__(owner, "__dict__")
-        except AttributeError:  # no variable of the frame, or an object without a dictionary
-            continue
-        if isinstance(held, dict) and name in held:
+        owner = variables_of(frame).get(base)
+        held = {} if is_a(owner, (ModuleType, type)) else held_by(owner)
+        if name in held:
             found[f"{base}.{name}"] = Argument(f"{base}.{name}", recorder.describe(held[name]))
     return tuple(found.values())
 
 
 def _is_definition(value: object) -> bool:
-    return isinstance(value, type) or type(value).__name__ in ("module", "function", "builtin_function_or_method")
+    return is_a(value, type) or name_of(type(value)) in ("module", "function", "builtin_function_or_method")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..model import Environment, Evidence, Failure, Frame, Operand, OpRecord, Span
+from ..record.kinds import held_by, is_a, message_of, module_of, name_of
 from ..record.spans import origin, relative
 from ..record.traceback import strip_traceback
 from ..replay.late import Replayed, replay, replay_text
@@ -137,7 +138,7 @@ def _again_in_worker(told: Failure, worker: int, loading: Loading, recorder: "Re
 
 def _may_be_torchs(error: BaseException) -> bool:
     """Whether a second look is worth it: torch raised, or Python did on something that torch gave (a KeyError is the program's own matter)."""
-    return not isinstance(error, (KeyError, FileNotFoundError, ZeroDivisionError, NameError, ImportError))
+    return not is_a(error, (KeyError, FileNotFoundError, ZeroDivisionError, NameError, ImportError))
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -147,7 +148,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(seen) < 32:
         seen.add(id(current))
-        again = found and type(current) is type(found[-1]) and str(current) == str(found[-1])
+        again = found and type(current) is type(found[-1]) and message_of(current) == message_of(found[-1])
         found += [] if again else [current]
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return found
@@ -170,9 +171,9 @@ def _one_failure(error: BaseException, recorder: "Recorder", levels: list[Traceb
     frames = frames_of(levels, recorder)
     op = recorder.failing(error)
     return Failure(
-        error_type=type(error).__name__,
-        message=str(error)[:],  # torch has texts of a type of its own
-        error_module=type(error).__module__,
+        error_type=name_of(type(error)),
+        message=message_of(error),
+        error_module=module_of(type(error)),
         frames=frames,
         op=op,
         operands=operands_of(op),
@@ -188,8 +189,8 @@ def operands_of(op: OpRecord | None) -> tuple[Operand, ...]:
 
 def own_files() -> tuple[str, ...]:
     """The files of the program that are loaded: settings often stand in one that no recorded call names."""
-    files = (vars(module).get("__file__") for module in list(sys.modules.values()) if isinstance(module, ModuleType))
-    own = (relative(file) for file in files if isinstance(file, str) and file.endswith(".py") and origin(file) == "user")
+    files = (held_by(module).get("__file__") for module in list(sys.modules.values()) if is_a(module, ModuleType))
+    own = (relative(file) for file in files if type(file) is str and file.endswith(".py") and origin(file) == "user")
     return tuple(dict.fromkeys(own))[:_FILES]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..model import GraphNode, SavedTensor
+from ..record.kinds import is_a
 
 if TYPE_CHECKING:
     from ..record.recorder import Recorder
@@ -29,8 +30,8 @@ def roots_of(levels: list[TracebackType]) -> list[Any]:
         if code.co_filename.replace("\\", "/").endswith("torch/autograd/__init__.py") and code.co_name in ("backward", "grad"):
             local = level.tb_frame.f_locals
             given = local.get("tensors") if code.co_name == "backward" else local.get("outputs")
-            tensors = (given,) if isinstance(given, torch.Tensor) else tuple(given or ())
-            return [t.grad_fn for t in tensors if isinstance(t, torch.Tensor) and t.grad_fn is not None]
+            tensors = given if type(given) is list or type(given) is tuple else (given,)
+            return [t.grad_fn for t in tensors if is_a(t, torch.Tensor) and t.grad_fn is not None]
     return []
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch.utils.data import DataLoader, Subset, dataloader
 
 from ..model import Failure, LoaderFacts, SampleFacts, Span
+from ..record.kinds import is_a, is_one_of, name_of, variables_of
 from ..record.spans import origin, relative
 from ..replay.child import can_fork, in_child
 from ..replay.fetching import Way, fetch_again, fetch_in_worker
@@ -47,12 +48,12 @@ def loading_of(levels: list[TracebackType], recorder: Recorder) -> Loading:
     """What the frames of a failure say of the loader that they run through."""
     found = Loading()
     for level in levels:
-        local = level.tb_frame.f_locals
+        local = variables_of(level.tb_frame)
         me = local.get("self")
-        if isinstance(me, dataloader._BaseDataLoaderIter):
+        if is_a(me, dataloader._BaseDataLoaderIter):
             loader, indices = recorder.training.loaders.asked(me)
             found = replace(found, loader=loader, iterator=me, indices=indices)
-        elif isinstance(me, DataLoader) and found.iterator is None:
+        elif is_a(me, DataLoader) and found.iterator is None:
             found = replace(found, loader=recorder.training.loaders.identities.of(me))
         if level.tb_frame.f_code.co_filename.replace("\\", "/").endswith(_FETCH):
             found = _fetching(found, local)
@@ -65,7 +66,7 @@ def _fetching(found: Loading, local: dict[str, Any]) -> Loading:
     """`fetch`, and below Python 3.12 the comprehension in it."""
     if "possibly_batched_index" in local:
         data = local.get("data")
-        whole = data if isinstance(data, (list, tuple)) and getattr(local["self"], "auto_collation", False) else ()
+        whole = data if is_a(data, (list, tuple)) and getattr(local["self"], "auto_collation", False) else ()
         found = replace(found, fetcher=local["self"], indices=local["possibly_batched_index"], data=whole)
     return replace(found, index=local["idx"]) if "idx" in local and not found.data else found
 
@@ -73,18 +74,18 @@ def _fetching(found: Loading, local: dict[str, Any]) -> Loading:
 def _asked_for(frame: FrameType, indices: Any) -> Any:
     """What `__getitem__` was asked for; from Python 3.12 on the comprehension in `fetch` forgets it when it raises."""
     code = frame.f_code
-    if code.co_name != "__getitem__" or code.co_argcount < 2 or not isinstance(indices, (list, tuple)):
+    if code.co_name != "__getitem__" or code.co_argcount < 2 or not is_one_of(type(indices), (list, tuple)):
         return None
     name = code.co_varnames[1]
     if any(step.opname.startswith("STORE") and step.argval == name for step in dis.get_instructions(code)):
         return None
-    value = frame.f_locals.get(name)
+    value = variables_of(frame).get(name)
     return value if any(value is index for index in indices) else None
 
 
 def samples_of(loading: Loading, recorder: Recorder) -> tuple[SampleFacts, ...]:
     """The batch's samples as the dataset gave them; or the one that it could not give."""
-    indices = loading.indices if isinstance(loading.indices, (list, tuple)) else (loading.indices,)
+    indices = loading.indices if is_one_of(type(loading.indices), (list, tuple)) else (loading.indices,)
     dataset = getattr(loading.fetcher, "dataset", None)
     if not loading.data:
         return (SampleFacts(_plain(_own_index(dataset, loading.index))),) if loading.index is not None else ()
@@ -146,4 +147,7 @@ def spans_of(samples: Sequence[SampleFacts], loaders: Sequence[LoaderFacts]) -> 
 
 
 def _plain(index: Any) -> int | str | None:
-    return index if index is None or type(index) in (int, str) else str(index) if isinstance(index, (int, tuple)) else type(index).__name__
+    if index is None or is_one_of(type(index), (int, str)):
+        return index  # type: ignore[no-any-return]
+    plain = type(index) is tuple and all(is_one_of(type(part), (int, str)) for part in index)
+    return str(index) if plain or type(index) is bool else name_of(type(index))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..model import ModuleFacts, TensorFacts
+from ..record.kinds import held_by, is_a, is_one_of, module_of, variables_of
 from ..record.modules import children, loose
 from ..record.spans import origin
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
-    yield from list(frame.f_locals.items())
+    yield from list(variables_of(frame).items())
     if frame.f_locals is not frame.f_globals:
         yield from list(frame.f_globals.items())
 
@@ -29,13 +30,10 @@ def _user_frames(levels: list[TracebackType]) -> list[FrameType]:
 
 def _attributes(value: object) -> dict[str, Any]:
     """The instance dictionary of one of the program's own objects; nothing that would run its code."""
-    if isinstance(value, (type, torch.Tensor)) or type(value).__module__.split(".")[0] in ("builtins", "torch", "numpy"):
+    package = module_of(type(value)).partition(".")[0]
+    if is_a(value, (type, torch.Tensor)) or package in ("builtins", "torch", "numpy"):
         return {}
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:  # objects with __slots__ have none
-        return {}
-    return found if isinstance(found, dict) else {}
+    return held_by(value)
 
 
 def module_roots(levels: list[TracebackType]) -> dict[str, nn.Module]:
@@ -46,11 +44,11 @@ def module_roots(levels: list[TracebackType]) -> dict[str, nn.Module]:
         for name, value in _variables(frame):
             if name.startswith("__"):
                 continue
-            if isinstance(value, nn.Module):
+            if is_a(value, nn.Module):
                 (late if name in ("self", "m", "module", "layer", "net_") else roots).setdefault(name, value)
             else:
                 for attribute, inner in list(_attributes(value).items()):
-                    if isinstance(inner, nn.Module):
+                    if is_a(inner, nn.Module):
                         late.setdefault(f"{name}.{attribute}", inner)
     known = {id(m) for root in roots.values() for m in _below(root)}
     for name, value in late.items():
@@ -92,15 +90,15 @@ def tensor_names(levels: list[TracebackType], modules: tuple[ModuleFacts, ...], 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
     if name.startswith("__"):
         return
-    if isinstance(value, torch.Tensor):
+    if is_a(value, torch.Tensor):
         yield name, value
-    elif type(value) in (list, tuple):
-        yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:64]) if isinstance(item, torch.Tensor))
+    elif is_one_of(type(value), (list, tuple)):
+        yield from ((f"{name}[{i}]", item) for i, item in enumerate(value[:64]) if is_a(item, torch.Tensor))
     elif type(value) is dict:
         yield from (
             (f"{name}[{key!r}]", item)
             for key, item in list(value.items())[:64]
-            if isinstance(item, torch.Tensor) and isinstance(key, (str, int))
+            if is_a(item, torch.Tensor) and is_one_of(type(key), (str, int))
         )
     else:
-        yield from ((f"{name}.{key}", item) for key, item in list(_attributes(value).items()) if isinstance(item, torch.Tensor))
+        yield from ((f"{name}.{key}", item) for key, item in list(_attributes(value).items()) if is_a(item, torch.Tensor))

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..model import Probe, Span
+from ..record.kinds import held_by, is_a, is_one_of, message_of, module_of, name_of, qualname_of, variables_of
 from ..record.modules import class_span
 from ..record.spans import origin, relative
 from .loading import Loading
@@ -33,7 +34,7 @@ _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), torch.dt
 
 def unpicklable(error: BaseException, loading: Loading, levels: list[TracebackType]) -> tuple[Probe, ...]:
     """Where the object lies that an error about pickling names, from the loader's dataset or functions on."""
-    iterator, message = loading.iterator, str(error)
+    iterator, message = loading.iterator, message_of(error)
     wanted = _test_for(message)
     if iterator is None or wanted is None or not any(level.tb_frame.f_code.co_name == "start" for level in levels):
         return ()
@@ -49,20 +50,21 @@ def unpicklable(error: BaseException, loading: Loading, levels: list[TracebackTy
 def _test_for(message: str) -> Callable[[Any], bool] | None:
     """The test for the object that the message speaks of."""
     if _GRADIENT in message:
-        return lambda thing: isinstance(thing, torch.Tensor) and thing.requires_grad and not thing.is_leaf
+        return lambda thing: is_a(thing, torch.Tensor) and thing.requires_grad and not thing.is_leaf
     by_name, by_type = _BY_NAME.search(message), _BY_TYPE.search(message)
     if by_name is None and by_type is None:
         return None
     if by_name is None:
         kind, package = (by_type["type"] or "").rpartition(".")[2], by_type["package"]  # type: ignore[index]
-        return lambda thing: type(thing).__name__ == kind or bool(package) and type(thing).__module__.partition(".")[0] == package
+        return lambda thing: name_of(type(thing)) == kind or bool(package) and module_of(type(thing)).partition(".")[0] == package
     name = by_name["name"]
 
     def is_named(thing: Any) -> bool:
-        definition = thing if isinstance(thing, (types.FunctionType, type)) else type(thing)
-        if isinstance(definition, type) and definition.__module__ in ("builtins", "functools"):
-            return False
-        return name in (definition.__qualname__, f"{definition.__module__}.{definition.__qualname__}")
+        if is_a(thing, types.FunctionType):
+            return name in (thing.__qualname__, f"{thing.__module__}.{thing.__qualname__}")
+        kind = thing if is_a(thing, type) else type(thing)
+        home, own = module_of(kind), qualname_of(kind)
+        return home not in ("builtins", "functools") and name in (own, f"{home}.{own}")
 
     return is_named
 
@@ -73,53 +75,50 @@ def _walk(root: Any) -> Iterator[tuple[str, Any, Any]]:
     waiting: list[tuple[str, Any, Any, int]] = [("", root, None, 0)]
     while waiting and len(seen) < _MOST:
         path, thing, holder, depth = waiting.pop()
-        if isinstance(thing, _PLAIN) or id(thing) in seen:
+        if is_a(thing, _PLAIN) or id(thing) in seen:
             continue
         seen.add(id(thing))
         yield path, thing, holder
-        if depth < _DEEPEST and not isinstance(thing, (torch.Tensor, type, types.FunctionType, types.ModuleType)):
-            inside = holder if isinstance(thing, (list, tuple, dict, set, frozenset)) else thing
+        if depth < _DEEPEST and not is_a(thing, (torch.Tensor, type, types.FunctionType, types.ModuleType)):
+            inside = holder if is_a(thing, (list, tuple, dict, set, frozenset)) else thing
             below = [(path + step, inner, inside, depth + 1) for step, inner in _parts(thing)]
             waiting.extend(reversed(below))
 
 
 def _parts(thing: Any) -> list[tuple[str, Any]]:
-    if isinstance(thing, dict):
-        items = [(f"[{k!r}]" if isinstance(k, (str, int)) else f"[{type(k).__name__}]", value) for k, value in list(dict.items(thing))]
-    elif isinstance(thing, (list, tuple)):
-        builtin = list if isinstance(thing, list) else tuple
-        items = [(f"[{number}]", value) for number, value in enumerate(builtin.__iter__(thing))]  # type: ignore[arg-type]
-    elif isinstance(thing, (set, frozenset)):
-        items = [("", value) for value in frozenset(thing)] if type(thing) in (set, frozenset) else []
+    if is_a(thing, dict):
+        items = [(f"[{k!r}]" if is_one_of(type(k), (str, int)) else f"[{name_of(type(k))}]", value) for k, value in list(dict.items(thing))]
+    elif is_a(thing, (list, tuple)):
+        builtin: Any = list if is_a(thing, list) else tuple
+        items = [(f"[{number}]", value) for number, value in enumerate(builtin.__iter__(thing))]
+    elif is_one_of(type(thing), (set, frozenset)):
+        items = [("", value) for value in list(thing)]
     elif type(thing) is functools.partial:
         items = [(".func", thing.func), (".args", thing.args), (".keywords", thing.keywords)]
-    elif isinstance(thing, types.MethodType):
+    elif is_a(thing, types.MethodType):
         items = [(".__self__", thing.__self__)]
     else:
         items = []
-    try:
-        held = object.__getattribute__(thing, "__dict__")
-    except AttributeError:  # built-in types and classes with __slots__
-        held = {}
-    return items + [(f".{name}", value) for name, value in list(held.items())] if isinstance(held, dict) else items
+    held = {} if is_a(thing, type) else held_by(thing)
+    return items + [(f".{name}", value) for name, value in list(held.items()) if type(name) is str]
 
 
 def _told(thing: Any) -> dict[str, Any]:
     """What the object is, and where it was defined."""
-    if isinstance(thing, types.FunctionType):
+    if is_a(thing, types.FunctionType):
         place = _place(Span(relative(thing.__code__.co_filename), thing.__code__.co_firstlineno))
         return {"what": "lambda" if thing.__name__ == "<lambda>" else "function", "name": thing.__qualname__, **place}
-    kind = thing if isinstance(thing, type) else type(thing)
-    is_local = "<locals>" in kind.__qualname__
-    what = "class" if is_local else "tensor" if isinstance(thing, torch.Tensor) else "object"
-    return {"what": what, "name": kind.__qualname__, **(_place(class_span(kind)) if is_local else {})}
+    kind = thing if is_a(thing, type) else type(thing)
+    is_local = "<locals>" in qualname_of(kind)
+    what = "class" if is_local else "tensor" if is_a(thing, torch.Tensor) else "object"
+    return {"what": what, "name": qualname_of(kind), **(_place(class_span(kind)) if is_local else {})}
 
 
 def _holder(holder: Any, path: str) -> dict[str, Any]:
     """The nearest object of the program that holds it, by class, and the attribute."""
     attribute = re.findall(r"\.(\w+)", path)[-1:]
     kind = type(holder)
-    found: dict[str, Any] = {"attribute": attribute[0] if attribute else "", "holder": kind.__name__ if holder is not None else ""}
+    found: dict[str, Any] = {"attribute": attribute[0] if attribute else "", "holder": name_of(kind) if holder is not None else ""}
     if (defined := class_span(kind)) is not None:
         found |= {"holder_file": defined.file, "holder_line": defined.line}
     return found
@@ -134,10 +133,10 @@ def _variable(thing: Any, levels: list[TracebackType]) -> str:
     for level in reversed(levels):
         frame: FrameType = level.tb_frame
         if origin(frame.f_code.co_filename) == "user":
-            for variables in (frame.f_locals, frame.f_globals):
+            for variables in (variables_of(frame), frame.f_globals):
                 for name, value in list(variables.items()):
                     if value is thing:
                         return name
-                    if isinstance(value, DataLoader) and vars(value).get("dataset") is thing:
+                    if is_a(value, DataLoader) and held_by(value).get("dataset") is thing:
                         return f"{name}.dataset"
     return ""

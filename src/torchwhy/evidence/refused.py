@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from ..model import Items, Plain, Value
+from ..record.kinds import held_by, is_a, member_of, module_of, name_of, variables_of
 from ..record.mode import Recording
 from ..record.names import plain_name
 from ..record.own import is_own_code
@@ -107,11 +108,11 @@ def _settings(layer: nn.Module, recorder: Recorder) -> dict[str, Any]:
 
 def _living(value: Value, layer: nn.Module, name: str) -> Any:
     if isinstance(value, Plain):
-        return value.value if value.value is not None or value.kind == "NoneType" else getattr(layer, name, UNKNOWN)
+        return value.value if value.value is not None or value.kind == "NoneType" else _held(layer, name)
     if isinstance(value, Items) and value.kind in ("tuple", "list") and value.length == len(value.items):
         items = [_living(item, layer, "") for item in value.items]
         return UNKNOWN if any(item is UNKNOWN for item in items) else tuple(items) if value.kind == "tuple" else items
-    return getattr(layer, name, UNKNOWN) if name else UNKNOWN
+    return _held(layer, name) if name else UNKNOWN
 
 
 def _refused_call(error: BaseException) -> Refused | None:
@@ -122,7 +123,7 @@ def _refused_call(error: BaseException) -> Refused | None:
     below = [frame for frame, _ in frames[last + 1 :]]
     if below:
         return _from_frames(below, frames[last])
-    return _from_text(*frames[last]) if isinstance(error, _PARSERS) else None
+    return _from_text(*frames[last]) if is_a(error, _PARSERS) else None
 
 
 _PARSERS = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
@@ -142,7 +143,7 @@ def _is_programs(frame: FrameType) -> bool:
 def _refused(kind: Kind, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str = "") -> Refused:
     callee = type(target).forward if kind == "layer" else target.__init__ if kind == "constructor" else target
     slots = bound(callee, args, kwargs, skip_self=kind != "function")
-    return Refused(name or (type(target).__name__ if kind == "layer" else plain_name(target)), kind, target, args, kwargs, slots)
+    return Refused(name or (name_of(type(target)) if kind == "layer" else plain_name(target)), kind, target, args, kwargs, slots)
 
 
 # ── from the frames below ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,7 +180,7 @@ def _is_module_call(frame: FrameType) -> bool:
     values = frame.f_locals
     return (
         frame.f_code.co_name in ("__torchwhy__", "_wrapped_call_impl", "_call_impl")
-        and isinstance(values.get("self"), nn.Module)
+        and is_a(values.get("self"), nn.Module)
         and "args" in values
         and "kwargs" in values
     )
@@ -291,21 +292,34 @@ def _offset(lines: list[str], line: int, column: int) -> int:
 def _callee(node: ast.expr, frame: FrameType) -> tuple[Any, str]:
     if isinstance(node, ast.Attribute):
         owner = _value(node.value, frame)
-        if isinstance(owner, (ModuleType, type)):
-            return getattr(owner, node.attr, None), node.attr
-        if isinstance(owner, torch.Tensor) or owner is UNKNOWN:  # what can't be looked up may be a tensor: its message will say the name
+        if is_a(owner, (ModuleType, type)):
+            return _member(owner, node.attr, None), node.attr
+        if is_a(owner, torch.Tensor) or owner is UNKNOWN:  # what can't be looked up may be a tensor: its message will say the name
             return getattr(torch.Tensor, node.attr, None), node.attr
-        return getattr(type(owner), node.attr, None) if isinstance(owner, torch.Generator) else None, node.attr
+        return getattr(type(owner), node.attr, None) if is_a(owner, torch.Generator) else None, node.attr
     found = _value(node, frame)
-    return (None if found is UNKNOWN else found), getattr(found, "__name__", "")
+    return (None if found is UNKNOWN else found), ""
 
 
 def _is_torchs(target: Any) -> bool:
+    if is_a(target, type) or module_of(type(target)) != "builtins":
+        return module_of(target if is_a(target, type) else type(target)).partition(".")[0] == "torch"
     module = getattr(target, "__module__", None) or getattr(getattr(target, "__objclass__", None), "__module__", "") or ""
-    if isinstance(target, (FunctionType, type)):
-        return module.partition(".")[0] == "torch"
+    if is_a(target, FunctionType):
+        return str(module).partition(".")[0] == "torch"
     owner = type(getattr(target, "__self__", None)).__module__
     return f"{module}.".startswith("torch") or owner.startswith("torch") or getattr(torch, getattr(target, "__name__", ""), None) is target
+
+
+def _member(owner: Any, name: str, default: Any) -> Any:
+    """An attribute of a module or a class, as far as that can be had without running the program's code."""
+    if not is_a(owner, type):
+        return held_by(owner).get(name, default)
+    if module_of(owner).partition(".")[0] == "torch":
+        return getattr(owner, name, default)
+    found = member_of(owner, name, default)
+    is_asked = member_of(type(found), "__get__", None) is not None
+    return default if is_asked and not is_a(found, FunctionType) else found
 
 
 _LITERALS = (ast.Constant, ast.UnaryOp, ast.BinOp)
@@ -314,13 +328,13 @@ _LITERALS = (ast.Constant, ast.UnaryOp, ast.BinOp)
 def _value(node: ast.expr, frame: FrameType) -> Any:
     """What an expression stands for, where that can be looked up."""
     if isinstance(node, ast.Name):
-        for names in (frame.f_locals, frame.f_globals, frame.f_builtins):
+        for names in (variables_of(frame), frame.f_globals, frame.f_builtins):
             if node.id in names:
                 return names[node.id]
         return UNKNOWN
     if isinstance(node, ast.Attribute):
         owner = _value(node.value, frame)
-        return getattr(owner, node.attr, UNKNOWN) if isinstance(owner, (ModuleType, type)) else _held(owner, node.attr)
+        return _member(owner, node.attr, UNKNOWN) if is_a(owner, (ModuleType, type)) else _held(owner, node.attr)
     if isinstance(node, (ast.Tuple, ast.List)):
         items = [_value(item, frame) for item in node.elts]
         return UNKNOWN if UNKNOWN in _by_identity(items) else tuple(items) if isinstance(node, ast.Tuple) else items
@@ -338,12 +352,9 @@ def _by_identity(items: list[Any]) -> list[Any]:
 
 def _held(owner: Any, name: str) -> Any:
     """An attribute that the object simply holds, or a layer's parameter or part."""
-    if owner is UNKNOWN or isinstance(owner, torch.Tensor):
+    if owner is UNKNOWN or is_a(owner, torch.Tensor):
         return UNKNOWN
-    try:
-        held = object.__getattribute__(owner, "__dict__")
-    except AttributeError:  # objects with __slots__ have none
-        return UNKNOWN
+    held = held_by(owner)
     for place in (held, held.get("_modules"), held.get("_parameters"), held.get("_buffers")):
         if isinstance(place, dict) and name in place:
             return place[name]

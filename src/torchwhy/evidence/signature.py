@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..record.kinds import name_of
 from ..record.names import plain_name
 
 NO_DEFAULT: Any = inspect.Parameter.empty
@@ -32,7 +33,7 @@ class Slot:
 
 def bound(callee: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], skip_self: bool = False) -> tuple[Slot, ...]:
     """The parameters of a call in their order; what fits none of them comes last, under a name of its own."""
-    known, rest = _parameters(callee, len(args), tuple(kwargs), tuple(type(a).__name__ for a in args))
+    known, rest = _parameters(callee, len(args), tuple(kwargs), tuple(name_of(type(a)) for a in args))
     if skip_self and known[:1] and known[0].name == "self":
         known = known[1:]
     positional = [slot for slot in known if not slot.by_keyword]

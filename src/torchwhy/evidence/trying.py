@@ -16,6 +16,7 @@ import torch
 
 from ..model import Call, Change, Parameter, TensorFacts
 from ..record.facts import Facts, value_facts
+from ..record.kinds import is_a, is_one_of, message_of
 from ..record.recorder import Recorder
 from ..replay.child import can_fork, in_child
 from .changes import changes, stand_ins
@@ -35,9 +36,9 @@ def call_facts(refused: Refused, recorder: Recorder) -> Call:
     """The call as plain data; its tensors under the ids of the recording."""
     layer = refused.target if refused.kind == "layer" else None
     parameters = tuple(_parameter(refused, slot, recorder) for slot in refused.slots)
-    module = recorder.module_id(layer) if isinstance(layer, torch.nn.Module) else None
+    module = recorder.module_id(layer) if is_a(layer, torch.nn.Module) else None
     method = refused.kind == "function" and getattr(torch.Tensor, getattr(refused.target, "__name__", ""), None) is refused.target
-    signature = signature_text(type(layer).forward if isinstance(layer, torch.nn.Module) else refused.target)
+    signature = signature_text(type(layer).forward if is_a(layer, torch.nn.Module) else refused.target)
     return Call(refused.name, "method" if method else refused.kind, parameters, signature, module)
 
 
@@ -67,7 +68,8 @@ def tried(refused: Refused, error: BaseException) -> tuple[Change, ...] | None:
     numbers = sum(t.numel() for t in _tensors((*refused.args, *refused.kwargs.values())))
     if not refused.can_be_made_again or refused.name in _NEVER or numbers > _MOST_NUMBERS or not can_fork():
         return None
-    return in_child(lambda: _tried(refused, type(error), str(error)), _DEADLINE)
+    message = message_of(error)
+    return in_child(lambda: _tried(refused, type(error), message), _DEADLINE)
 
 
 def _tried(refused: Refused, kind: type, message: str) -> tuple[Change, ...] | None:
@@ -178,8 +180,8 @@ def pattern(message: str) -> str:
 def _tensors(values: Any, depth: int = 2) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     for value in values:
-        if isinstance(value, torch.Tensor):
+        if is_a(value, torch.Tensor):
             found.append(value)
-        elif depth and isinstance(value, (list, tuple)):
+        elif depth and is_one_of(type(value), (list, tuple)):
             found += _tensors(value[:16], depth - 1)
     return found

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..record.kinds import is_a
 from ..replay.trial import Elsewhere, failure_in
 from . import folder, tell
 from .order import order
@@ -36,12 +37,12 @@ def run_again(program: Loaded, record: str, show: Callable[[dict[str, Any]], Non
         error = failure_in(end)
         refused = _refused(error, recorder)
         at = time.time()
-        if isinstance(error, SystemExit):
+        if is_a(error, SystemExit):
             own = None if error.code in (None, 0) else tell.gathered(error, None, None)
         else:
             own = tell.gathered(error, recorder, refused)
         _raise_elsewhere(path, own, at, show)
-        if show is not None and own is not None and isinstance(error, Exception):
+        if show is not None and own is not None and is_a(error, Exception):
             _show(own, show)
         raise
     _raise_elsewhere(path, None, time.time(), show)
@@ -58,7 +59,7 @@ def _recorder(record: str) -> Recorder | None:
 
 
 def _refused(error: BaseException, recorder: Recorder | None) -> Refused | None:
-    if recorder is None or not isinstance(error, Exception):
+    if recorder is None or not is_a(error, Exception):
         return None
     from ..evidence.refused import refused_call
 

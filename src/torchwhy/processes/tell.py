@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..record.kinds import forget_messages, is_a
+
 if TYPE_CHECKING:
     from ..evidence.refused import Refused
     from ..model import Evidence
@@ -47,9 +49,9 @@ class _Printing:
         def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
             at, caller = time.time(), sys._getframe(1).f_code
             printed = original(*args, **kwargs)
-            given = next((a for a in (*args, *kwargs.values()) if isinstance(a, BaseException)), None)
+            given = next((a for a in (*args, *kwargs.values()) if is_a(a, BaseException)), None)
             error = given if given is not None else sys.exc_info()[1]
-            if isinstance(error, Exception) and caller.co_filename != traceback.__file__:
+            if is_a(error, Exception) and caller.co_filename != traceback.__file__:
                 self._printed(error, at, (caller.co_filename.replace("\\", "/"), caller.co_name))
             return printed
 
@@ -92,6 +94,8 @@ def tell(
     except Exception as fault:
         folder.write_fault(path, f"{type(fault).__name__}: {fault}")
         return None
+    finally:
+        forget_messages()
     return known
 
 
@@ -111,7 +115,7 @@ def gathered(error: BaseException, recorder: Recorder | None, refused: Refused |
     """All that is known of a failure in this process; leaves the recorder stopped."""
     from ..trace import describe
 
-    if "torch" not in sys.modules or not isinstance(error, Exception):
+    if "torch" not in sys.modules or not is_a(error, Exception):
         return ranked(describe(error))
     from dataclasses import replace
 

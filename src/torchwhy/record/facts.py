@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..model import Items, Plain, TensorFacts, Value, ValueFacts
+from .kinds import bases_of, held_by, is_a, is_one_of, module_of, name_of, qualname_of
 
 RawTensor = tuple[Any, ...]
 """id, shape, dtype, device, stride, layout, requires_grad, is_leaf, grad_fn, version, storage, kind, is_inference"""
@@ -18,6 +19,8 @@ RawTensor = tuple[Any, ...]
 _disabled = torch._C._disabled_torch_function_impl
 _Guard = torch._C.DisableTorchFunctionSubclass
 _TEXT = 80
+_COLLECTIONS: tuple[Any, ...] = (list, tuple, set, frozenset)
+_AS_TEXT = (int, float, bool, str)
 _ITEMS = 64
 
 
@@ -126,31 +129,32 @@ class Facts:
         try:
             return self._describe(value, depth)
         except Exception:
-            return Plain(type(value).__name__, type(value).__name__)
+            name = name_of(type(value))
+            return Plain(name, name)
 
     def _describe(self, value: Any, depth: int) -> Value:
         kind = type(value)
-        name = kind.__name__
-        if kind in (int, float, bool, type(None)):
+        name = name_of(kind)
+        if is_one_of(kind, (int, float, bool, type(None))):
             return Plain(name, _short(repr(value) if kind is not int or value.bit_length() < 4096 else "a large int"), value)
         if kind is str:
             return Plain(name, _short(repr(value[: _TEXT + 1])), value if len(value) <= 4 * _TEXT else value[: 4 * _TEXT])
-        if isinstance(value, torch.Tensor):
+        if is_a(value, torch.Tensor):
             return self.of(value)
         if kind is RawValue:
             return plain_value(value)
-        if isinstance(value, (list, tuple, set, frozenset)):
+        if is_a(value, _COLLECTIONS):
             if depth <= 0:
                 return Items(name, _length(value))
             iterator = {list: list.__iter__, tuple: tuple.__iter__, set: set.__iter__, frozenset: frozenset.__iter__}
-            builtin = next(b for b in iterator if isinstance(value, b))
+            builtin: Any = next(b for b in _COLLECTIONS if is_a(value, b))
             first = tuple(itertools.islice(iterator[builtin](value), _ITEMS))  # type: ignore[operator]
             return Items(name, _length(value), tuple(self.describe(item, depth - 1) for item in first))
-        if isinstance(value, dict):
+        if is_a(value, dict):
             if depth <= 0:
                 return Items(name, _length(value))
             pairs = list(itertools.islice(dict.items(value), _ITEMS))
-            keys = tuple(str(k) if type(k) in (int, float, bool, str) else type(k).__name__ for k, _ in pairs)
+            keys = tuple(str(k) if is_one_of(type(k), _AS_TEXT) else name_of(type(k)) for k, _ in pairs)
             return Items(name, _length(value), tuple(self.describe(v, depth - 1) for _, v in pairs), keys)
         return Plain(name, _short(_text(value, kind)))
 
@@ -170,7 +174,7 @@ def plain_value(raw: RawValue) -> Plain:
 
 
 def _length(value: Any) -> int:
-    builtin: Any = next((b for b in (list, tuple, set, frozenset, dict) if isinstance(value, b)), None)
+    builtin: Any = next((b for b in (list, tuple, set, frozenset, dict) if is_a(value, b)), None)
     return int(builtin.__len__(value)) if builtin is not None else 0
 
 
@@ -184,22 +188,32 @@ _SAFE_TYPES = (torch.device, torch.layout, torch.memory_format, complex, bytes, 
 def _text(value: Any, kind: type) -> str:
     if kind is torch.dtype:
         return dtype_name(value)
-    if kind in _SAFE_TYPES:
+    if is_one_of(kind, _SAFE_TYPES):
         if kind is slice:
             return ":".join(
-                "" if v is None else str(v) if type(v) is int else type(v).__name__ for v in (value.start, value.stop, value.step)
+                "" if v is None else str(v) if type(v) is int else name_of(type(v)) for v in (value.start, value.stop, value.step)
             )
         return str(value) if kind is not bytes else f"{len(value)} bytes"
-    module = kind.__module__
-    if module == "numpy" and kind.__name__ == "ndarray":
+    if module_of(kind) == "numpy":
+        return _numpy_text(value, kind)
+    if is_one_of(kind, (types.FunctionType, types.BuiltinFunctionType)):
+        return str(value.__qualname__)
+    if is_a(value, types.MethodType):
+        function = value.__func__
+        return str(function.__qualname__) if type(function) is types.FunctionType else name_of(kind)
+    if is_a(value, type):
+        return qualname_of(value)
+    if is_a(value, types.ModuleType):
+        name = held_by(value).get("__name__")
+        return name if type(name) is str else "module"
+    return name_of(kind)
+
+
+def _numpy_text(value: Any, kind: type) -> str:
+    """Numpy's own types; an array of objects has the program's in it."""
+    if name_of(kind) == "ndarray":
         return f"{value.dtype} {list(value.shape)}"
-    if module == "numpy":
-        return str(value)
-    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)):
-        return str(getattr(value, "__qualname__", kind.__name__))
-    if isinstance(value, types.ModuleType):
-        return str(value.__dict__.get("__name__", "module"))
-    return kind.__name__
+    return str(value) if any(name_of(base) == "generic" for base in bases_of(kind)) else name_of(kind)
 
 
 @lru_cache(maxsize=256)

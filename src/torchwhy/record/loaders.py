@@ -7,13 +7,15 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from types import FrameType
+from itertools import islice
+from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..model import LoaderFacts
 from .facts import Identities
+from .kinds import held_by, is_a, is_one_of, module_of, name_of
 from .mode import hide
 from .modules import class_span
 from .patches import Patches
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 _GONE = 4
+_COUNTED = (list, tuple, torch.Tensor, torch.utils.data.TensorDataset)
 
 
 class Loaders:
@@ -117,7 +120,7 @@ class Loaders:
             if not recorder.full:
                 recorder.enter("shapes")
         if recorder.full:
-            recorder.tape.mark("batch", frame, (batch,) if isinstance(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
+            recorder.tape.mark("batch", frame, (batch,) if is_a(batch, (list, tuple, dict, torch.Tensor)) else ()).phase = "data"
 
     def asked(self, iterator: Any) -> tuple[int | None, Any]:
         """The loader that an iterator belongs to, and the indices of the batch that it was asked for last."""
@@ -128,11 +131,11 @@ class Loaders:
 
     def facts(self) -> tuple[LoaderFacts, ...]:
         """The data loaders that live, and the last ones that do not: nothing keeps that of `for x in DataLoader(...)` once the loop has failed."""
-        living = {n: t for n, t in self.identities.living() if isinstance(t, torch.utils.data.DataLoader)}
+        living = {n: t for n, t in self.identities.living() if is_a(t, torch.utils.data.DataLoader)}
         gone = [b for n, b in self.batches.items() if b.described is not None and b.described.id == n and n not in living][-_GONE:]
         found = []
         for number, loader in living.items():
-            dataset = vars(loader).get("dataset")
+            dataset = held_by(loader).get("dataset")
             defined = class_span(type(own_dataset(dataset)))
             found.append(replace(self._loader(number, loader), length=_length(dataset), dataset_defined=defined))
         for batches in reversed(gone):
@@ -143,20 +146,20 @@ class Loaders:
 
     def _loader(self, number: int, loader: Any) -> LoaderFacts:
         """Without asking the dataset for its length, unless that is torch's own: this runs in the middle of the program."""
-        batches, state = self.batches.get(number, _Batches()), vars(loader)
+        batches, state = self.batches.get(number, _Batches()), held_by(loader)
         dataset, sampler, collate = state.get("dataset"), state.get("sampler"), state.get("collate_fn")
         size = loader.batch_size if "_DataLoader__initialized" in state else None
         return LoaderFacts(
             id=number,
-            dataset=type(own_dataset(dataset)).__name__,
-            length=_length(dataset) if type(dataset) in (list, tuple, torch.Tensor, torch.utils.data.TensorDataset) else None,
+            dataset=name_of(type(own_dataset(dataset))),
+            length=_length(dataset) if is_one_of(type(dataset), _COUNTED) else None,
             batch_size=size if isinstance(size, int) and size else None,
             drop_last=state.get("drop_last"),
-            shuffle=type(sampler).__name__ == "RandomSampler" if _is_torch(sampler) else None,
+            shuffle=name_of(type(sampler)) == "RandomSampler" if _is_torch(sampler) else None,
             num_workers=int(state.get("num_workers", 0)),
             start_method=_start_method(loader) if state.get("num_workers", 0) else "",
-            collate=str(getattr(collate, "__qualname__", type(collate).__name__)),
-            sampler=type(sampler).__name__,
+            collate=collate.__qualname__ if is_a(collate, FunctionType) else name_of(type(collate)),
+            sampler=name_of(type(sampler)),
             built=spans(self.built.get(number, ())),
             batches=0 if state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")) else None,
             **batches.facts(),
@@ -198,8 +201,8 @@ class _Batches:
 
     def facts(self) -> dict[str, Any]:
         """What the loader's facts say of its newest batch."""
-        drawn = self.indices if isinstance(self.indices, (list, tuple)) else (self.indices,)
-        indices = tuple(i for i in drawn if isinstance(i, int))
+        drawn = self.indices if is_one_of(type(self.indices), (list, tuple)) else (self.indices,)
+        indices = tuple(i for i in drawn if type(i) is int)
         return {
             "batch_number": self.number if self.number >= 0 else None,
             "indices": indices if self.indices is not None else None,
@@ -229,7 +232,7 @@ def _weak(thing: Any) -> Callable[[], Any]:
 
 
 def _is_torch(thing: Any) -> bool:
-    return type(thing).__module__.startswith("torch.")
+    return module_of(type(thing)).startswith("torch.")
 
 
 def _length(dataset: Any) -> int | None:
@@ -240,11 +243,12 @@ def _length(dataset: Any) -> int | None:
 
 
 def _shapes(batch: Any, depth: int = 3) -> Iterable[str]:
-    if isinstance(batch, torch.Tensor):
+    if is_a(batch, torch.Tensor):
         yield f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
-    elif depth and isinstance(batch, (list, tuple)):
-        for item in batch[:32]:
+    elif depth and is_a(batch, (list, tuple)):
+        builtin: Any = list if is_a(batch, list) else tuple
+        for item in islice(builtin.__iter__(batch), 32):
             yield from _shapes(item, depth - 1)
-    elif depth and isinstance(batch, dict):
+    elif depth and is_a(batch, dict):
         for item in list(dict.values(batch))[:32]:
             yield from _shapes(item, depth - 1)

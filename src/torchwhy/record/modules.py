@@ -19,6 +19,7 @@ from torch import nn
 
 from ..model import Argument, ModuleFacts, Span, Value
 from .facts import Facts, Identities
+from .kinds import held_by, is_a, is_one_of, module_of, name_of, qualname_of
 from .mode import hide, mode_is_on, push_mode, remove_mode
 from .patches import Patches
 from .spans import Place, origin, places_from, relative, spans
@@ -56,7 +57,7 @@ class Modules:
         number = self.identities.of(module)
         if frame is not None and frame.f_code is _NEWOBJ and frame.f_back is not None and frame.f_back.f_code is _RECONSTRUCT:
             original = frame.f_back.f_locals.get("x")
-            source = self.identities.known(original) if isinstance(original, nn.Module) else None
+            source = self.identities.known(original) if is_a(original, nn.Module) else None
             birth = self.births.get(source) if source is not None else None
             if birth is not None:
                 self.births[number] = Birth(birth.args, birth.kwargs, birth.places, source)
@@ -80,13 +81,14 @@ class Modules:
         inner = {id(child) for module in modules.values() for child in (*children(module).values(), *loose(module, nn.Module).values())}
         taken: set[str] = set(roots)
         for top in [m for number, m in sorted(modules.items()) if id(m) not in inner and number not in names]:
-            name, count = type(top).__name__, 2
+            own = name_of(type(top))
+            name, count = own, 2
             while name in taken:
-                name, count = f"{type(top).__name__}_{count}", count + 1
+                name, count = f"{own}_{count}", count + 1
             taken.add(name)
             self._name(name, top, names, modules)
         return tuple(
-            self._facts_of(number, modules[number], names.get(number, type(modules[number]).__name__)) for number in sorted(modules)
+            self._facts_of(number, modules[number], names.get(number, name_of(type(modules[number])))) for number in sorted(modules)
         )
 
     def _name(self, name: str, root: nn.Module, names: dict[int, str], modules: dict[int, nn.Module]) -> None:
@@ -105,24 +107,24 @@ class Modules:
         birth = self.births.get(number)
         settings, passed, signature = _bind(kind, birth)
         given = {argument.name for argument in settings}
-        state = vars(module)
+        state = held_by(module)
         for name, value in state.items():
             if not name.startswith("_") and name not in given and name != "training" and _is_simple(value):
                 settings.append(Argument(name, self.facts.describe(value, 2)))
         for name in getattr(kind, "__constants__", ()):
             value = getattr(kind, name, ...)  # a constructor that raised has not set all of them
-            if name not in given and name not in state and type(value) in _SIMPLE:
+            if name not in given and name not in state and is_one_of(type(value), _SIMPLE):
                 settings.append(Argument(name, self.facts.describe(value, 2)))
         tensors = [
-            tuple(Argument(name, self.facts.of(t)) for name, t in (state.get(store) or {}).items() if isinstance(t, torch.Tensor))
+            tuple(Argument(name, self.facts.of(t)) for name, t in (state.get(store) or {}).items() if is_a(t, torch.Tensor))
             for store in ("_parameters", "_buffers")
         ]
         own = origin_of_class(kind) in ("user", "library")
         return ModuleFacts(
             id=number,
             fqn=fqn,
-            kind=kind.__name__,
-            qualname=f"{kind.__module__}.{kind.__qualname__}",
+            kind=name_of(kind),
+            qualname=f"{module_of(kind)}.{qualname_of(kind)}",
             settings=tuple(settings),
             passed=passed,
             signature=signature,
@@ -141,27 +143,29 @@ class Modules:
 
 def children(module: nn.Module) -> dict[str, nn.Module]:
     """The module's direct children, without running its code."""
-    return {name: child for name, child in (vars(module).get("_modules") or {}).items() if isinstance(child, nn.Module)}
+    return {name: child for name, child in (held_by(module).get("_modules") or {}).items() if is_a(child, nn.Module)}
 
 
 def loose(module: nn.Module, kind: type) -> dict[str, Any]:
     """What of a kind (tensors, modules) its plain attributes hold, and the lists and dicts in them; without running its code."""
     found: dict[str, Any] = {}
-    for name, value in vars(module).items():
+    for name, value in held_by(module).items():
         if name in _OF_TORCH:
             continue
-        if isinstance(value, kind):
+        if is_a(value, kind):
             found[name] = value
-        elif type(value) in (list, tuple):
-            found.update((f"{name}[{i}]", item) for i, item in enumerate(value[:_LOOSE]) if isinstance(item, kind))
+        elif is_one_of(type(value), (list, tuple)):
+            found.update((f"{name}[{i}]", item) for i, item in enumerate(value[:_LOOSE]) if is_a(item, kind))
         elif type(value) is dict:
             pairs = list(value.items())[:_LOOSE]
-            found.update((f"{name}[{key!r}]", item) for key, item in pairs if type(key) in (str, int) and isinstance(item, kind))
+            found.update((f"{name}[{key!r}]", item) for key, item in pairs if is_one_of(type(key), (str, int)) and is_a(item, kind))
     return found
 
 
 def _is_simple(value: Any) -> bool:
-    return type(value) in _SIMPLE or (type(value) in (tuple, list) and len(value) <= 8 and all(type(v) in _SIMPLE for v in value))
+    if is_one_of(type(value), (tuple, list)):
+        return len(value) <= 8 and all(is_one_of(type(item), _SIMPLE) for item in value)
+    return is_one_of(type(value), _SIMPLE)
 
 
 def _constructor(kind: Any) -> Any:

@@ -13,12 +13,13 @@ import torch
 
 from ..model import ValueFacts
 from .facts import Facts, RawTensor, RawValue, _text, value_facts
+from .kinds import is_a, is_one_of, name_of
 from .spans import Place, places_from
 
 _sequence: Callable[[], int] = getattr(torch._C._autograd, "_get_sequence_nr", lambda: 0)
 _any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", torch.is_autocast_enabled)
 _disabled = torch._C._disabled_torch_function_impl
-_SIMPLE = frozenset({int, float, bool, str, type(None)})
+_SIMPLE = (int, float, bool, str, type(None))
 _FAILURES = 16
 _DESCRIBED = 64
 
@@ -112,9 +113,9 @@ class Tape:
     def end(self, event: Event, held: Held, result: Any) -> None:
         """The call has returned."""
         event.last = _sequence()
-        if isinstance(result, torch.Tensor):
+        if is_a(result, torch.Tensor):
             event.outputs.append(self.facts.raw(result))
-        elif result is not None and type(result) not in _SIMPLE:
+        elif result is not None and not is_one_of(type(result), _SIMPLE):
             outputs: Held = []
             self.take(result, outputs)
             event.outputs = [raw for _, raw in outputs]
@@ -133,7 +134,7 @@ class Tape:
         self.add(event)
         text = _words(error)
         self.failures.append((id(error), type(error), text, event))
-        if self._described < _DESCRIBED and isinstance(error, Exception):
+        if self._described < _DESCRIBED and is_a(error, Exception):
             self._described += 1
             lost = "CUDA error" in text or type(error).__name__ == "AcceleratorError"
             event.values = {}
@@ -184,28 +185,35 @@ class Tape:
 
     def take(self, value: Any, held: Held, depth: int = 3) -> Any:
         """An argument as a raw value; its tensors go to `held`."""
-        if isinstance(value, torch.Tensor):
+        if is_a(value, torch.Tensor):
             raw = self.facts.raw(value)
             held.append((value, raw))
             return raw
         kind = type(value)
-        if kind in _SIMPLE:
+        if is_one_of(kind, _SIMPLE):
             return value if kind is not str or len(value) < 200 else value[:200]
-        if isinstance(value, (list, tuple)):
-            items = [self.take(item, held, depth - 1) for item in tuple(value[:512])] if depth else []
-            return RawItems(kind.__name__, len(value), items[:64])
+        builtin: Any = next((each for each in (list, tuple) if is_a(value, each)), None)
+        if builtin is not None:
+            items = []
+            if depth:
+                given = itertools.islice(builtin.__iter__(value), 512)
+                items = [self.take(item, held, depth - 1) for item in given]
+            return RawItems(name_of(kind), builtin.__len__(value), items[:64])
         if kind is dict:
             return RawItems(
                 "dict",
                 len(value),
                 [self.take(v, held, depth - 1) for v in list(value.values())[:64]] if depth else [],
-                tuple(map(str, list(value)[:64])),
+                tuple(str(k) if is_one_of(type(k), _SIMPLE) else name_of(type(k)) for k in list(value)[:64]),
             )
-        return RawValue(kind.__name__, _text(value, kind))
+        return RawValue(name_of(kind), _text(value, kind))
+
+
+_args_of = vars(BaseException)["args"].__get__
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(part for part in error.args if type(part) is str)[:200]
+    return " ".join(part for part in _args_of(error) if type(part) is str)[:200]
 
 
 def version_of(tensor: torch.Tensor) -> int | None:

@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from ..model import OptimizerFacts
 from .facts import Identities
+from .kinds import held_by, is_a
 from .loaders import Loaders
 from .mode import hide, remove_mode
 from .patches import Patches
@@ -193,7 +194,7 @@ class Training:
 
     def _begin_backward(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> Any:
         tape = self.recorder.tape
-        roots = tuple(t for t in outputs if isinstance(t, torch.Tensor))
+        roots = tuple(t for t in outputs if is_a(t, torch.Tensor))
         names = ("grad_tensors", "retain_graph", "create_graph", "inputs")
         given = {**dict(zip(names, args)), **{k: v for k, v in kwargs.items() if k in names}}
         which = "torch.autograd.grad" if frame is not None and frame.f_code.co_name == "grad" else "torch.autograd.backward"
@@ -225,14 +226,14 @@ class Training:
                 n, type(t).__name__, tuple(tensors.of(p) for p in _parameters(t)), self.steps.get(n, 0), spans(self.built.get(n, ()))
             )
             for n, t in self.identities.living()
-            if isinstance(t, Optimizer)
+            if is_a(t, Optimizer)
         )
 
 
 def _parameters(optimizer: Optimizer) -> Iterable[torch.Tensor]:
-    for group in vars(optimizer).get("param_groups") or ():
+    for group in held_by(optimizer).get("param_groups") or ():
         for p in group.get("params", ()):
-            if isinstance(p, torch.Tensor):
+            if is_a(p, torch.Tensor):
                 yield p
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..model import Failure, GraphNode, ModuleFacts, OpRecord, SampleFacts
+from ..record.kinds import message_of
 from ..record.spans import origin
 from .body import pieces
 from .child import can_fork, in_child
@@ -47,7 +48,7 @@ def replay(error: BaseException, levels: list[TracebackType], recorder: "Recorde
     for piece in pieces(levels, lambda file: origin(file) == "user")[: 3 if forks else 1]:
 
         def attempt(piece: Callable[[], object] = piece) -> Replayed | None:
-            return _attempt(piece, type(error).__name__, str(error), recorder, look)
+            return _attempt(piece, type(error).__name__, message_of(error), recorder, look)
 
         found = in_child(attempt, SECONDS) if forks else None
         if found is not None:
@@ -68,7 +69,7 @@ def _attempt(piece: Callable[[], object], kind: str, message: str, recorder: "Re
     if again is not None and _AGAIN in message:  # the graph that is gone was made one round earlier: see that round too
         again = _run(piece) or again
     recorder.stop()
-    if again is None or type(again).__name__ != kind or _pattern(str(again)) != _pattern(message):
+    if again is None or type(again).__name__ != kind or _pattern(message_of(again)) != _pattern(message):
         return None
     seen = look(again)
     return replace(seen, ops=tuple(replace(op, replayed=op.index >= before) for op in seen.ops))

@@ -20,6 +20,7 @@ import torch
 import torch.utils.data
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from ..record.kinds import is_a, message_of
 from ..record.spans import origin, relative
 from .diversion import divert
 from .pristine import Execute
@@ -55,8 +56,8 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
         watch.end("raised", **error.said)
     except BaseException as end:
         failure = failure_in(end)
-        if isinstance(failure, SystemExit):
-            code = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+        if is_a(failure, SystemExit):
+            code = failure.code if type(failure.code) in (int, bool) else int(failure.code is not None)
             watch.end("ended", exit_code=code)
         else:
             watch.end("raised", **described(failure))
@@ -193,12 +194,8 @@ def described(error: BaseException) -> dict[str, Any]:
         if origin(trace.tb_frame.f_code.co_filename) == "user":
             place = trace
         trace = trace.tb_next
-    try:
-        message = str(error)
-    except Exception:  # a program's own __str__ may raise
-        message = ""
     where = _place(place) if place is not None else {}
-    return {"error_type": type(error).__name__, "message": message[:20_000], **where}
+    return {"error_type": type(error).__name__, "message": message_of(error)[:20_000], **where}
 
 
 def _place(level: TracebackType) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ..record.kinds import is_a
+
 End = Literal["ended", "raised", "stopped", "timed-out", "died"]
 """ended: the script ran to its end; stopped: it was past the point that mattered; died: killed, or it left without a word."""
 _MOST_PARAMETERS = 4096
@@ -78,12 +80,12 @@ class Elsewhere(Exception):
 
 def failure_in(end: BaseException) -> BaseException:
     """The failure that a program ended by: what it was handling when it left with an exit code other than 0, or what came out."""
-    if not isinstance(end, SystemExit) or end.code is None:
+    if not is_a(end, SystemExit) or end.code is None:
         return end
     if type(end.code) in (int, bool) and not end.code:
         return end
     handled = (end.__context__, end.code)  # `sys.exit(error)` has no context
-    return next((error for error in handled if isinstance(error, Exception)), end)
+    return next((error for error in handled if is_a(error, Exception)), end)
 
 
 def heard(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
