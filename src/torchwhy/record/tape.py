@@ -113,7 +113,7 @@ class Tape:
     def end(self, event: Event, held: Held, result: Any) -> None:
         """The call has returned."""
         event.last = _sequence()
-        if is_a(result, torch.Tensor):
+        if type(result) is torch.Tensor or is_a(result, torch.Tensor):
             event.outputs.append(self.facts.raw(result))
         elif result is not None and not is_one_of(type(result), _SIMPLE):
             outputs: Held = []
@@ -185,7 +185,7 @@ class Tape:
 
     def take(self, value: Any, held: Held, depth: int = 3) -> Any:
         """An argument as a raw value; its tensors go to `held`."""
-        if is_a(value, torch.Tensor):
+        if type(value) is torch.Tensor or is_a(value, torch.Tensor):
             raw = self.facts.raw(value)
             held.append((value, raw))
             return raw
