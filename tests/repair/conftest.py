@@ -9,7 +9,7 @@ import pytest
 import torch  # noqa: F401
 from trying import Trials, execute
 
-from torchwhy.replay import confine
+from torchwhy.replay import fence
 from torchwhy.replay.landlock import fences
 from torchwhy.replay.pristine import Start, keep_pristine
 
@@ -30,7 +30,7 @@ def closed_trials() -> Iterator[Trials]:
     if not fences():
         pytest.skip("this platform has no fences")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confine, "private_network", lambda: False)
+        patch.setattr(fence, "private_spaces", lambda scratch: False)
         pristine = keep_pristine(execute, Start.now())
         assert pristine is not None
     yield Trials(pristine)

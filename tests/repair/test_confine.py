@@ -11,7 +11,7 @@ import pytest
 from trying import Trials
 
 from torchwhy.replay.landlock import fences
-from torchwhy.replay.network import private_network
+from torchwhy.replay.spaces import private_spaces
 
 pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
 
@@ -125,7 +125,7 @@ raise ValueError(server.accept()[0].recv(4).decode())
 def _in_own_network() -> int:
     child = os.fork()
     if child == 0:
-        os._exit(0 if private_network() else 1)
+        os._exit(0 if private_spaces(None) else 1)
     return child
 
 

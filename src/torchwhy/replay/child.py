@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .landlock import fences
 from .sandbox import close_off
 
 Answer = TypeVar("Answer")
 
 
 def can_fork() -> bool:
-    """Whether a child can go on from here: the platform forks, no CUDA context exists (it does not survive), and this is the main thread."""
+    """Whether a child can go on from here: it can be fenced off, no CUDA context exists (it does not survive), and this is the main thread."""
     import torch
 
     return (
-        hasattr(os, "fork")
+        fences()
         and threading.current_thread() is threading.main_thread()
         and not (torch.cuda.is_available() and torch.cuda.is_initialized())
     )
@@ -55,16 +56,13 @@ def _be_child(function: Callable[[], Any], reader: int, writer: int, seconds: fl
     """Never returns."""
     try:
         os.close(reader)
-        silence = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(silence, descriptor)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.alarm(int(seconds) + 2)  # should the parent be killed, the child ends by itself
+        close_off((writer,))
         import torch
 
         torch.set_num_threads(1)  # OpenMP's other threads did not survive the fork
-        close_off()
         data = pickle.dumps(function())
         with os.fdopen(writer, "wb") as stream:
             stream.write(data)

@@ -7,26 +7,25 @@ it also stops what the fences do not know: changing rights of files, ending othe
 from __future__ import annotations
 
 import contextlib
-import glob
 import mmap
 import os
 import resource
 import socket
+import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from .landlock import die_with_parent, fence_in
-from .network import private_network
+from .fence import fence_off
+from .landlock import die_with_parent
 from .sandbox import CHANGES, CONNECTS, STARTS, WRITES
 
 _FORKS = 64
 _FILE_BYTES = 4 << 30
-_SHARED = "/dev/shm"
 
 
-def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], None]) -> None:
+def confine(scratch: str, keep: Collection[int], seconds: float, memory: int, tell: Callable[[str], None]) -> None:
     """Close this process off; `tell` hears of what is refused. Raises OSError where the fences can't be put up."""
     os.environ["TMPDIR"] = os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = scratch
     sys.dont_write_bytecode = True
@@ -35,9 +34,7 @@ def confine(scratch: str, seconds: float, memory: int, tell: Callable[[str], Non
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
     limit_memory(memory)
     os.register_at_fork(after_in_child=die_with_parent)
-    network = private_network()  # before any thread starts, and while /proc may be written to
-    devices = [os.devnull, *glob.glob("/dev/nvidia*")]
-    fence_in([scratch, *([_SHARED] if os.path.isdir(_SHARED) else [])], [d for d in devices if not os.path.isdir(d)], network)
+    network = fence_off(keep, scratch)
     sys.addaudithook(_Guard(scratch, tell, network).hear)
 
 
@@ -71,6 +68,8 @@ class _Guard:
         writes = (isinstance(mode, str) and any(c in mode for c in "wax+")) or (isinstance(flags, int) and flags & WRITES)
         if writes and isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path) != os.devnull and not self._is_inside(path):
             self._refuse("open", f"writes {_shown(path)}")
+        if isinstance(path, (str, bytes, os.PathLike)) and _is_pipe(path):
+            self._refuse("open", f"opens the pipe {_shown(path)}")
 
     def _kills(self, process: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -100,6 +99,14 @@ class _Guard:
     def _refuse(self, event: str, what: str) -> None:
         self.tell(what)
         raise PermissionError(f"{event}: not allowed in a trial run")
+
+
+def _is_pipe(path: Any) -> bool:
+    """Whether others may write to it or wait for what is read from it: a pipe with a name."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_loopback(host: str) -> bool:

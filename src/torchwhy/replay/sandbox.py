@@ -6,13 +6,13 @@ them, and everywhere else `torch.save` fills a buffer instead of a file. Nothing
 
 from __future__ import annotations
 
-import glob
 import io
 import os
 import sys
+from collections.abc import Collection
 from typing import Any
 
-from .landlock import fence_in, fences
+from .fence import fence_off
 
 CHANGES = frozenset(
     [
@@ -53,8 +53,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
             raise PermissionError("files are not written in a replay")
 
 
-def close_off() -> None:
-    """From here on this process writes no file, opens no connection and starts no program. Irrevocable."""
+def close_off(keep: Collection[int]) -> None:
+    """From here on this process writes no file, has none of the open ones but `keep`, opens no connection and starts no program."""
     import torch
 
     def nothing(*args: Any, **kwargs: Any) -> None:
@@ -67,7 +67,5 @@ def close_off() -> None:
         serialization._open_zipfile_writer = lambda to: opened(io.BytesIO() if isinstance(to, (str, os.PathLike)) else to)
     else:
         torch.save = nothing
-    if fences():
-        shared = [path for path in ("/dev/shm",) if os.path.isdir(path)]  # through which workers hand their batches over
-        fence_in(shared, [d for d in (os.devnull, *glob.glob("/dev/nvidia*")) if not os.path.isdir(d)])
+    fence_off(keep)
     sys.addaudithook(_hook)

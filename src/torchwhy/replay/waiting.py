@@ -10,7 +10,6 @@ import select
 import shutil
 import signal
 import socket
-import stat
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
+from .apart import part_from_files
 from .landlock import die_with_parent
 from .pristine import Execute, Start
 from .trial import Trial
@@ -52,6 +52,7 @@ class Waiting:
         self.running: dict[int, _Running] = {}
         self.asked = b""
         self.folder = ""
+        self.forgotten: list[ModuleType] = []
 
     def serve(self) -> NoReturn:
         try:
@@ -71,14 +72,8 @@ class Waiting:
         _control(_SUBREAPER)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        silence = os.open(os.devnull, os.O_RDWR)
-        keep = {self.connection.fileno(), self.parent, silence}
-        for descriptor in _descriptors() - keep:
-            with contextlib.suppress(OSError):
-                kind = os.fstat(descriptor).st_mode
-                if descriptor < 3 or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind):
-                    os.dup2(silence, descriptor, inheritable=False)
-        forget_program()
+        part_from_files((self.connection.fileno(), self.parent))
+        self.forgotten = forget_program()
         gc.freeze()
 
     def _once(self) -> bool:
@@ -140,7 +135,7 @@ class Waiting:
             os.close(running.pipe)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
         try:
-            confine(scratch, trial.seconds, trial.memory, lambda what: tell(denied=what))
+            confine(scratch, (writer,), trial.seconds, trial.memory, lambda what: tell(denied=what))
             from .rerun import rerun
 
             rerun(trial, tell, self.execute)
@@ -195,17 +190,22 @@ class Waiting:
         self.connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def forget_program() -> None:
-    """Take out of `sys.modules` what belongs to the program, and what was half imported when torch came."""
+def forget_program() -> list[ModuleType]:
+    """Take out of `sys.modules` what belongs to the program, and what was half imported when torch came.
+
+    It is given back, to be held: what the program would do when it goes is not ours to do.
+    """
     from ..record.spans import origin
 
+    forgotten = []
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
         initializing = bool(getattr(spec, "_initializing", False))
         if spec is not None and name == "torch" and initializing:
             spec._initializing = False
         elif initializing or (isinstance(module, ModuleType) and name != "__main__" and _file(module) and origin(_file(module)) == "user"):
-            del sys.modules[name]
+            forgotten.append(sys.modules.pop(name))
+    return forgotten
 
 
 def _file(module: ModuleType) -> str:
@@ -222,10 +222,6 @@ def _load(names: list[str]) -> None:
     from . import confine, rerun  # noqa: F401
 
     gc.freeze()
-
-
-def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
 
 
 def _is_late(running: _Running) -> bool:
