@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ..model import Probe, Span
+from ..model import MESSAGE, Probe, Span
+from ..model.cutting import shortened
 from ..record.kinds import held_by, is_a, is_one_of, message_of, module_of, name_of, qualname_of, variables_of
 from ..record.modules import class_span
 from ..record.spans import origin, relative
@@ -34,7 +35,7 @@ _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), torch.dt
 
 def unpicklable(error: BaseException, loading: Loading, levels: list[TracebackType]) -> tuple[Probe, ...]:
     """Where the object lies that an error about pickling names, from the loader's dataset or functions on."""
-    iterator, message = loading.iterator, message_of(error)
+    iterator, message = loading.iterator, shortened(message_of(error), MESSAGE)
     wanted = _test_for(message)
     if iterator is None or wanted is None or not any(level.tb_frame.f_code.co_name == "start" for level in levels):
         return ()

@@ -86,7 +86,7 @@ def scope_of(source: SourceFile, node: ast.AST) -> ast.AST | None:
 
 
 def _within(source: SourceFile, node: ast.AST, outer: ast.AST) -> bool:
-    return node is outer or any(at is outer for at in source.ancestors(node))
+    return source.lies_within(node, outer)
 
 
 @lru_cache(maxsize=4096)
@@ -116,12 +116,14 @@ def _bindings_of(source: SourceFile) -> dict[tuple[ast.AST, str], list[Binding]]
     return found
 
 
+@lru_cache(maxsize=1 << 15)
 def _start(source: SourceFile, node: ast.AST) -> tuple[int, int]:
     span = source.span(node)
     return span.line, span.column
 
 
-def _branches(source: SourceFile, node: ast.AST) -> set[tuple[ast.AST, str]]:
+@lru_cache(maxsize=1 << 15)
+def _branches(source: SourceFile, node: ast.AST) -> frozenset[tuple[ast.AST, str]]:
     """The branches of `if`, `except` and `match` that must be taken to come to the node."""
     found: set[tuple[ast.AST, str]] = set()
     inner = node
@@ -133,7 +135,7 @@ def _branches(source: SourceFile, node: ast.AST) -> set[tuple[ast.AST, str]]:
         if isinstance(outer, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
             break
         inner = outer
-    return found
+    return frozenset(found)
 
 
 def _is_main_guard(test: ast.AST) -> bool:
@@ -152,7 +154,7 @@ def reaching(source: SourceFile, name: str, use: ast.AST, scope: ast.AST) -> tup
     if isinstance(scope, COMPREHENSIONS):
         return tuple(every), not every
     if scope_of(source, use) is not scope and not any(isinstance(at, COMPREHENSIONS) for at in source.ancestors(use)):
-        before, branches = every, set()  # seen from a function inside: all of the scope has run
+        before, branches = every, frozenset[tuple[ast.AST, str]]()  # seen from a function inside: all of the scope has run
     else:
         start, branches = _start(source, use), _branches(source, use)
         before = [b for b in every if _start(source, b.target) <= start and not (b.value is not None and _within(source, use, b.value))]

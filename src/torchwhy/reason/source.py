@@ -103,6 +103,27 @@ class SourceFile:
         return self.parents[loop].generators[0] is loop  # type: ignore[attr-defined]
 
     @cached_property
+    def _extents(self) -> dict[ast.AST, tuple[int, int]]:
+        """The number of each node, outer before inner and left before right, and that of the last node within it."""
+        order: list[ast.AST] = []
+        waiting: list[ast.AST] = [self.tree] if self.tree else []
+        while waiting:
+            node = waiting.pop()
+            order.append(node)
+            waiting += reversed(list(ast.iter_child_nodes(node)))
+        found: dict[ast.AST, tuple[int, int]] = {}
+        for number in range(len(order) - 1, -1, -1):
+            node = order[number]
+            last = max((found[child][1] for child in ast.iter_child_nodes(node)), default=number)
+            found[node] = (number, max(number, last))
+        return found
+
+    def lies_within(self, node: ast.AST, outer: ast.AST) -> bool:
+        """Whether a node is the other, or a part of it."""
+        first, last = self._extents[outer]
+        return first <= self._extents[node][0] <= last
+
+    @cached_property
     def named(self) -> dict[str, list[ast.AST]]:
         """The names and attributes of the text, by what they say."""
         found: dict[str, list[ast.AST]] = {}
