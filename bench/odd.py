@@ -441,7 +441,6 @@ STARTS = [
         "from .other import x\nprint(x, __name__, __spec__.name)\n" + FAIL,
         'mkdir pack; touch pack/__init__.py; cp prog.py pack/__main__.py; echo "x = 1" > pack/other.py; "$PY" $WHY -m pack',
     ),
-    Odd("a fifo as script", WELL, 'mkfifo pipe; cat prog.py > pipe & "$PY" $WHY pipe'),
     Odd("a descriptor as script", FAIL, '"$PY" $WHY /dev/fd/7 7<prog.py'),
     Odd("stdin as script", FAIL, '"$PY" $WHY /dev/stdin <prog.py'),
     Odd("stdin is read", "import sys\nprint(sys.stdin.read())\n" + FAIL, 'echo typed | "$PY" $WHY prog.py'),
