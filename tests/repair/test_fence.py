@@ -1,0 +1,127 @@
+"""A child that runs the program's code again changes nothing that it shares with others."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from torchwhy.replay.child import in_child
+from torchwhy.replay.landlock import fences
+
+pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+
+
+def _done(deed: Callable[[], object]) -> str:
+    """What came of it in a child: empty, or the exception's name."""
+
+    def attempt() -> str:
+        try:
+            deed()
+        except OSError as error:
+            return type(error).__name__
+        return ""
+
+    said = in_child(attempt, 8.0)
+    assert said is not None
+    return said
+
+
+def test_open_files_are_not_written(outside: Path) -> None:
+    kept = outside / "kept.txt"
+    with kept.open("a") as stream:
+        stream.write("buffered")
+        assert _done(lambda: (stream.write("more"), stream.flush(), os.write(stream.fileno(), b"raw"))) == ""
+        assert kept.read_text() == "kept"
+    assert kept.read_text() == "keptbuffered"
+
+
+def test_a_file_that_is_read_is_read_on_from_its_place(outside: Path) -> None:
+    with (outside / "kept.txt").open("rb", buffering=0) as stream:
+        assert stream.read(2) == b"ke"
+        assert in_child(lambda: stream.read(), 8.0) == b"pt"
+        assert stream.read() == b"pt"
+
+
+def test_pipes_and_sockets_say_nothing() -> None:
+    reader, writer = os.pipe()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    _done(lambda: os.write(writer, b"x"))
+    _done(lambda: there.send(b"x"))
+    os.close(writer)
+    assert os.read(reader, 1) == b""
+    with pytest.raises(BlockingIOError):
+        here.recv(1)
+    os.close(reader)
+    here.close()
+    there.close()
+
+
+def test_shared_memory_is_copied(outside: Path) -> None:
+    tensor, value = torch.ones(3).share_memory_(), multiprocessing.Value("i", 1)
+    area, file = mmap.mmap(-1, 4096), np.memmap(outside / "map.bin", dtype="int32", mode="w+", shape=(4,))
+
+    def change() -> list[float]:
+        tensor.add_(1)
+        with value.get_lock():
+            value.value += 1  # type: ignore[attr-defined]
+        area[0] = 1
+        file[0] += 1
+        file.flush()
+        return [tensor[0].item(), value.value, area[0], int(file[0])]  # type: ignore[attr-defined]
+
+    assert in_child(change, 8.0) == [2, 2, 1, 1]
+    assert [tensor[0].item(), value.value, area[0], int(file[0])] == [1, 1, 0, 0]  # type: ignore[attr-defined]
+
+
+def test_rights_and_times_stay_also_by_a_descriptor_and_by_c(outside: Path) -> None:
+    kept = outside / "kept.txt"
+    before, libc = kept.stat(), ctypes.CDLL(None)
+    with kept.open() as stream:
+        _done(lambda: os.fchmod(stream.fileno(), 0o777))
+        _done(lambda: os.utime(stream.fileno(), (1, 1)))
+        _done(lambda: os.setxattr(stream.fileno(), "user.a", b"1"))
+    assert in_child(lambda: libc.chmod(os.fsencode(kept), 0o777), 8.0) == -1
+    assert (kept.stat().st_mode, kept.stat().st_mtime) == (before.st_mode, before.st_mtime)
+    assert os.listxattr(kept) == []
+
+
+def test_other_processes_stay_as_they_are() -> None:
+    parent, libc = os.getpid(), ctypes.CDLL(None)
+    priority, allowed = os.getpriority(os.PRIO_PROCESS, parent), os.sched_getaffinity(parent)
+    _done(lambda: os.setpriority(os.PRIO_PROCESS, parent, priority + 1))
+    _done(lambda: os.sched_setaffinity(parent, {min(allowed)}))
+    assert in_child(lambda: libc.kill(parent, 15), 8.0) == -1
+    assert (os.getpriority(os.PRIO_PROCESS, parent), os.sched_getaffinity(parent)) == (priority, allowed)
+
+
+def test_nothing_stays_in_shared_memory_with_a_name() -> None:
+    before = set(os.listdir("/dev/shm"))
+    assert in_child(lambda: torch.ones(3).share_memory_().sum().item(), 8.0) == 3
+    assert set(os.listdir("/dev/shm")) == before
+    libc = ctypes.CDLL(None)
+    key = 0x74770001
+    in_child(lambda: libc.shmget(key, 4096, 0o1666), 8.0)
+    assert libc.shmget(key, 4096, 0o666) == -1
+
+
+def test_a_listener_hears_nothing_from_c(outside: Path) -> None:
+    path = str(outside / "s")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        server.setblocking(False)
+        address = b"\x01\x00" + os.fsencode(path) + b"\0"
+        libc = ctypes.CDLL(None)
+        assert in_child(lambda: libc.connect(libc.socket(1, 1, 0), address, len(address)), 8.0) == -1
+        with pytest.raises(BlockingIOError):
+            server.accept()
