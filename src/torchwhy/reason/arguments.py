@@ -144,7 +144,7 @@ def _by_kind(call: Call, message: str) -> Parameter | None:
 
 def _marked(call: Call, message: str) -> Parameter | None:
     """The argument that the parser marks as of a wrong type (`(Tensor, !float!)`), in the overload that fits best otherwise."""
-    lists = re.findall(r"invalid types: \((.*?)\)\s*(?:$|\n)", message, re.MULTILINE)
+    lists = re.findall(r"invalid types: \((.{0,600}?)\)\s{0,20}(?:$|\n)", message, re.MULTILINE)
     fewest = min(lists, key=lambda text: text.count("!"), default="")
     parts = _split(fewest)
     wrong = [(number, part) for number, part in enumerate(parts) if "!" in part]

@@ -15,7 +15,7 @@ _FRAME = re.compile(
     r'^[ \t]*File "(?P<file>[^"\n]{1,500})", line (?P<line>\d{1,9}), in (?P<function>[^\n]{1,300})\n(?P<code>[^\n]*)', re.MULTILINE
 )
 _INSIDE = re.compile(
-    r"(?:FX node with fake tensors|Failed running |making fake tensor call).*?(?:\bgot |: )(?P<type>[A-Z]\w+(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*?)(?P=quote)\)",
+    r"(?:FX node with fake tensors|Failed running |making fake tensor call).{0,2000}?(?:\bgot |: )(?P<type>[A-Z]\w+(?:Error|Exception))\((?P<quote>['\"])(?P<message>.{0,2000}?)(?P=quote)\)",
     re.DOTALL,
 )
 _TORCH = re.compile(r"-packages[/\\]|[/\\]torch[/\\](?:nn|_dynamo|fx|utils|_inductor)|[/\\]lib[/\\]python\d")

@@ -164,7 +164,7 @@ def _forward_call(evidence: Evidence) -> list[str]:
     """The program's line that anomaly detection printed: the forward call whose backward failed."""
     _, found, after = "\n".join(evidence.context).partition("Traceback of forward call that caused the error:")
     told = after.partition("Triggered internally")[0] if found else ""
-    frames = re.findall(r'File "([^"\n]+)", line (\d+)[^\n]*\n([^\n]*)', told)
+    frames = re.findall(r'File "([^"\n]+)", line (\d{1,9})[^\n]*\n([^\n]*)', told)
     own = [(file, line, text) for file, line, text in frames if "-packages" not in file]
     return [f"the forward call was at {os.path.basename(own[-1][0])}:{own[-1][1]}: {code_long(own[-1][2].strip())}"] if own else []
 

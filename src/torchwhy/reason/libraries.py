@@ -110,5 +110,5 @@ def _package(failure: Failure, text: str) -> str:
         found = re.search(r"-packages[/\\](\w+)", frame.span.file)
         if found is not None and found[1] not in ("torch", "importlib"):
             return found[1]
-    found = re.search(r"-packages[/\\](\w+)[/\\][^\s:]*\.(?:so|pyd|dll)", text)
+    found = re.search(r"-packages[/\\](\w{1,80})[/\\][^\s:]{0,300}\.(?:so|pyd|dll)", text)
     return found[1] if found else ""

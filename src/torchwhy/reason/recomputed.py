@@ -81,7 +81,7 @@ def _reentrant(run: Reading, call: Span | None) -> Told:
 
 def _not_the_same(run: Reading, call: Span | None) -> Told:
     message = run.failure.message
-    counts = re.search(r"during forward: (\d+).*during recomputation: (\d+)", message, re.DOTALL)
+    counts = re.search(r"during forward: (\d{1,12})\b.{0,600}during recomputation: (\d+)", message, re.DOTALL)
     facts = re.search(r"saved metadata: (\{[^}]{0,900}\})\s{0,20}recomputed metadata: (\{[^}]{0,900}\})\n", message, re.DOTALL)
     function = argument(run.sources, call, "function", ("function",)) if call is not None else None
     name = code(function.text) if function is not None else "the checkpointed function"

@@ -18,11 +18,11 @@ from .structure import calls_of
 
 _SIGNATURE = ("state_dict", "strict", "assign")
 _SIZES = re.compile(
-    r"size mismatch for ([^:]+): copying a param with shape torch\.Size\(\[([\d, ]*)\]\) from checkpoint, "
+    r"size mismatch for ([^:\s]{1,300}): copying a param with shape torch\.Size\(\[([\d, ]*)\]\) from checkpoint, "
     r"the shape in current model is torch\.Size\(\[([\d, ]*)\]\)"
 )
 _OLD_SIZES = re.compile(
-    r"size mismatch for ([^:]+): copying a param of torch\.Size\(\[([\d, ]*)\]\) from checkpoint, "
+    r"size mismatch for ([^:\s]{1,300}): copying a param of torch\.Size\(\[([\d, ]*)\]\) from checkpoint, "
     r"where the shape is torch\.Size\(\[([\d, ]*)\]\) in current model"
 )
 _CONTAINERS = ("dict", "OrderedDict", "defaultdict")

@@ -40,7 +40,7 @@ _KERNELS = (
     (r"grid_sampler|Pool|unpool|MaxUnpool", "a pooling or sampling op", "index", "an index points outside of the output"),
 )  # fmt: skip
 _ASSERT = re.compile(
-    r"(?<![\w./\\-])(?P<file>[\w./\\-]{1,300}\.cuh?):(?P<line>\d{1,9}):? .{0,600}?Assertion `(?P<expression>.{1,400}?)['`] ?failed|Assertion `(?P<alone>.{1,400}?)['`] ?failed|device_assert\S* (?P<other>.+)"
+    r"(?<![\w./\\-])(?P<file>[\w./\\-]{1,300}\.cuh?):(?P<line>\d{1,9}):? .{0,200}?Assertion `(?P<expression>[^\n]{1,200}?)['`] ?failed|Assertion `(?P<alone>.{1,400}?)['`] ?failed|device_assert\S{0,40} (?P<other>.+)"
 )
 _LOSS = re.compile(r"cross_entropy|nll_loss|CrossEntropy|NLLLoss|criterion\(|loss_fn\(", re.IGNORECASE)
 

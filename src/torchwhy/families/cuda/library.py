@@ -38,7 +38,7 @@ class Library(Family):
             r"(?P<status>(?:CUBLAS|CUDNN|CUSPARSE|CUSOLVER|CUFFT|CURAND)_(?:STATUS_)?[A-Z_]+)(?:.*?when calling [`\"']?(?P<call>\w+))?"
         ),
         Trigger(
-            r"[Uu]nable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s+against.*?but found runtime version)"
+            r"[Uu]nable to find (?:a valid cuDNN|an) (?:algorithm|engine)|no engine|cuDNN version incompatib|(?P<mismatch>compiled\s{1,20}against.{0,400}?but found runtime version)"
         ),
         Trigger(
             r"(?P<file>lib(?:cu|nv|nccl|torch|c10|caffe2)[\w.+-]{0,80}\.so[\w.]{0,40}|[\w.-]{0,80}(?:torch|c10|cudnn|cublas|nvrtc|fbgemm|shm|caffe2)[\w.-]{0,80}\.dll)"
@@ -47,7 +47,7 @@ class Library(Family):
         Trigger(
             r"CUDA Setup failed|(?P<extension>operator torchvision::\w+ does not exist)|compiled with different CUDA|detected CUDA version .* mismatches"
         ),
-        Trigger(r"(?P<nccl>nccl\w+Error|NCCL (?:error|Error|failure)\b.*)"),
+        Trigger(r"(?P<nccl>nccl\w{1,40}Error|NCCL (?:error|Error|failure)\b.*)"),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:

@@ -51,7 +51,7 @@ class Transform(Family):
         Trigger(r"(?:pic|img|image|[Ii]nput) should be (?P<picture>.*?)\.? ?(?:Got|got|$)"),
         Trigger(r"(?P<twice>expected np\.ndarray \(got (?P<got>\w+)\))"),
         Trigger(r"'?(?P<tensor>Tensor)'? (?:object has no attribute '(?P<attribute>\w+)'|is not a torch image)"),
-        Trigger(r"(?P<crop>random_ expects 'from' to be less than 'to', but got from=-?\d+ >= to=-?\d+|crop size .* larger than)"),
+        Trigger(r"(?P<crop>random_ expects 'from' to be less than 'to', but got from=-?\d+ >= to=-?\d+|crop size .{0,400} larger than)"),
     )
 
     def diagnose(self, evidence: Evidence, match: re.Match[str]) -> Diagnosis | None:

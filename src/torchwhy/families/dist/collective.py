@@ -50,9 +50,9 @@ class Collective(Family):
         ),
         Trigger(r"Detected mismatch between collectives on ranks?\.?(?P<mismatch>.*)"),
         Trigger(r"OpType=(?P<op>\w{1,60})\b.{0,600}?Timeout\(ms\)=(?P<ms>\d+)"),
-        Trigger(r"[Ww]atchdog.*(?:timeout|terminated)"),
+        Trigger(r"[Ww]atchdog.{0,600}(?:timeout|terminated)"),
         Trigger(
-            r"ProcessGroup\w+::(?P<call>\w+): (?P<why>[^\n]*(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"
+            r"ProcessGroup\w{1,40}::(?P<call>\w{1,60}): (?P<why>[^\n]{0,400}(?:size|dtype|shape|inconsistent|invalid)[^\n]*)|(?P<bytes>op\.preamble\.length <= op\.nbytes[^\n]*)"
         ),
         Trigger(r"(?P<wrong>Invalid function argument\. Expected parameter `(?P<name>\w+)` (?:to be )?of type (?P<wants>[\w.\[\]]+)\s+but got <class '(?P<kind>[\w.]+)'>)"),
         Trigger(r"(?P<list>Argument ``(?P<argument>\w+)`` must (?:NOT )?be specified on [^\n]*)"),

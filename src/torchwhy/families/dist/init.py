@@ -46,7 +46,7 @@ class Init(Family):
         Trigger(r"[Dd]efault process group has not been initialized|not been initialized, please make sure to call init_process_group"),
         Trigger(r"initialize the default process group twice|already been initialized"),
         Trigger(
-            r"[Ii]nvalid (?:rank|world.?size)[^\n]*|world_size[^\n]*(?:expected|positive|required)|rank (?:parameter|must|argument)[^\n]*|[Gg]roup rank is greater"
+            r"[Ii]nvalid (?:rank|world.?size)[^\n]*|world_size[^\n]{0,400}(?:expected|positive|required)|rank (?:parameter|must|argument)[^\n]*|[Gg]roup rank is greater"
         ),
         Trigger(
             r"built with NCCL|NCCL (?:is not available|built in)|doesn't have NCCL|Unknown c10d backend|Invalid backend: '(?!.*list_backends)|Distributed package doesn't|MPI (?:is not|built)"

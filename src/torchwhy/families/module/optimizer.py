@@ -77,7 +77,7 @@ class OptimizerFamily(Family):
         Trigger(r"\b(?P<no_optimizer>\w+) is not an Optimizer", ("TypeError",)),
         Trigger(r"Tried to step (?P<steps>\d+) times\. The specified number of total steps is (?P<total>\d+)"),
         Trigger(r"\b(?P<sparse>\w+) does not support sparse gradients"),
-        Trigger(r"Invalid (?P<hyper>learning rate|\w+ (?:value|parameter)[^:]*): (?P<value>.+)", ("ValueError",)),
+        Trigger(r"Invalid (?P<hyper>learning rate|\w{1,40} (?:value|parameter)[^:]{0,200}): (?P<value>.+)", ("ValueError",)),
         Trigger(rf"(?P<scaler>{_SCALER})"),
         Trigger(
             r"[Ee]xpected (?P<groups>\d+) (?P<lambdas>lr_lambdas|values? for \w+|\w+), but got (?P<got>\d+)", ("ValueError",), _SCHEDULES

@@ -240,7 +240,7 @@ class StateDict(Family):
         return Fix(f"rename {code(saved)} to {code(own)} while loading", edit, "unsafe")
 
     def _other(self, run: Reading, found: Loading) -> Diagnosis:
-        wrong = re.search(r'named "([^"]+)".*?received <class \'([\w.]+)\'>', run.failure.message, re.DOTALL)
+        wrong = re.search(r'named "([^"]+)".{0,400}?received <class \'([\w.]+)\'>', run.failure.message, re.DOTALL)
         if wrong is None:
             return run.diagnosis(
                 self, f"the state does not fit {code(found.model)}", None, notes=[run.failure.message.partition("\n\t")[2][:200]]

@@ -37,7 +37,9 @@ from ...reason.reading import Reading, reading
 from ...reason.structure import last_name
 from ...reason.wording import code, first_fitting, place, plural, tensor_text
 
-_DTYPES = r"same dtype|expected scalar type|expected m1 and m2|must have the same dtype|Input type \(|dtype.* must match|but (?:got|found) "
+_DTYPES = (
+    r"same dtype|expected scalar type|expected m1 and m2|must have the same dtype|Input type \(|dtype.{0,200} must match|but (?:got|found) "
+)
 _DEVICES = r"same device|is not on the expected device|Input type \(|weight type|is on (?:cpu|meta|cuda)|on a different device"
 
 
@@ -155,8 +157,8 @@ class Unregistered(Family):
             (f for f in reversed(run.failure.frames) if f.span.function.endswith("load_state_dict") and f.module is not None), None
         )
         module = run.history.module(frame.module) if frame is not None else None
-        unexpected = re.search(r"Unexpected key\(s\) in state_dict: (.*?)\.\s", run.failure.message + " ", re.DOTALL)
-        keys = re.findall(r'"([^"]+)"', unexpected[1]) if unexpected else []
+        unexpected = run.failure.message.partition("Unexpected key(s) in state_dict: ")[2]
+        keys = re.findall(r'"([^"]+)"', re.split(r"\.\s", unexpected, maxsplit=1)[0])
         for one in loose_in(run, module) if module is not None else ():
             prefix = re.sub(r"\[['\"]?(\w+)['\"]?\]", r".\1", one.name)
             mine = [k for k in keys if k == prefix or k.startswith(prefix + ".") or f".{prefix}." in f".{k}"]

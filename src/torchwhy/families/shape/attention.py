@@ -63,7 +63,7 @@ class Attention(Family):
             r"attn_mask is torch\.Size|shape of the 3D attn_mask|key_padd(?:ing|ed)_mask|attn_mask.*but found|mask shape should be|key's sequence and batch dims"
         ),
         Trigger(
-            r"key shape .* does not match value shape|[Ff]or (?:un)?batched \(\d-D\) `query`|query should be unbatched 2D or batched 3D"
+            r"key shape .{0,400} does not match value shape|[Ff]or (?:un)?batched \(\d-D\) `query`|query should be unbatched 2D or batched 3D"
         ),
         Trigger(r"expecting key_padding_mask shape|The size of the \dD attn_mask is not correct"),
         Trigger(

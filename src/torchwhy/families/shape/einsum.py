@@ -41,7 +41,7 @@ class Einsum(Family):
     title = "an einsum equation that does not go with its operands"
     triggers = (
         Trigger(
-            r"einsum\(\):? .*number of subscripts in the equation \((?P<letters>\d+)\).*dimensions \((?P<rank>\d+)\)"
+            r"einsum\(\):? .{0,400}number of subscripts in the equation \((?P<letters>\d+)\).{0,400}dimensions \((?P<rank>\d+)\)"
             r" for operand (?P<operand>\d+)"
         ),
         Trigger(

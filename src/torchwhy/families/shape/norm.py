@@ -52,7 +52,9 @@ class Norm(Family):
     title = "a normalisation layer gets another number of channels or dimensions than it was built for"
     triggers = (
         Trigger(r"(?:running_mean|running_var|weight|bias) should contain (?P<gets>\d+) elements not (?P<wants>\d+)"),
-        Trigger(rf"Given normalized_shape=\[(?P<normalized>[\d, ]*)\], expected input with shape .*?, but got input of size ?{_LISTED}"),
+        Trigger(
+            rf"Given normalized_shape=\[(?P<normalized>[\d, ]*)\], expected input with shape .{0, 400}?, but got input of size ?{_LISTED}"
+        ),
         Trigger(
             rf"Expected weight to be a vector of size equal to the number of channels in input, "
             rf"but got weight of shape \[(?P<wants>\d+)\] and input of shape {_LISTED}"

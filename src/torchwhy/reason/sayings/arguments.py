@@ -7,7 +7,7 @@ from .saying import Saying
 SAYINGS = (
     Saying(
         "argument.signature",
-        r"\b(?P<op>\w+)\(\) received an invalid combination of arguments - got (?P<given>\([^\n]*?\)), but expected",
+        r"\b(?P<op>\w+)\(\) received an invalid combination of arguments - got (?P<given>\([^\n]{0,600}?\)), but expected",
         ("`{op}` takes no such arguments: {given}", "`{op}` takes no such arguments"),
         ("it was given {given}; the error lists what it takes, and which of its parameters have no default",),
         "pass what one of the listed signatures asks for, under its parameter names",

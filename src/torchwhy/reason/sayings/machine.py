@@ -147,7 +147,7 @@ SAYINGS = (
     ),
     Saying(
         "cuda.library",
-        r"(?P<code>nccl\w+Error|ncclInvalid\w+|ncclInProgress)(?:: (?P<words>[^\n]+))?",
+        r"(?P<code>nccl\w{1,40}Error|ncclInvalid\w+|ncclInProgress)(?:: (?P<words>[^\n]+))?",
         ("NCCL answers `{code}`",),
         ("NCCL's result code is {code}: {words}", "NCCL_DEBUG=INFO prints what it was doing before"),
         "run with NCCL_DEBUG=INFO and read the first warning",

@@ -67,7 +67,7 @@ SAYINGS = (
     ),
     Saying(
         "shape.conv-rank",
-        r"Expected .*? input to (?P<op>conv\w+), but got input of size: ?\[(?P<input>[\d, ]*)\]",
+        r"Expected .{0,100}? input to (?P<op>conv\w{1,40}), but got input of size: ?\[(?P<input>[\d, ]*)\]",
         ("`{op}` gets an input of another number of dimensions: [{input}]",),
         ("`{op}` reads [batch, channels, …sizes]; the batch may be left out",),
         "add the missing dimension with `unsqueeze(0)` (batch) or `unsqueeze(1)` (channel), or remove the one too many",
@@ -95,7 +95,7 @@ SAYINGS = (
     ),
     Saying(
         "shape.norm",
-        r"Given normalized_shape=(?P<wants>\[[\d, ]*\]), .*? got input of size ?(?P<input>\[[\d, ]*\])",
+        r"Given normalized_shape=(?P<wants>\[[\d, ]*\]), .{0,200}? got input of size ?(?P<input>\[[\d, ]*\])",
         ("layer norm is built for {wants} but gets {input}",),
         ("LayerNorm takes its shape from the last dimensions of the input",),
         "build the LayerNorm for the last dimension of its input, or mend the width before it",
@@ -229,7 +229,7 @@ SAYINGS = (
     ),
     Saying(
         "shape.loss-target",
-        r"[Tt]arget size \(torch\.Size\((?P<b>\[[\d, ]*\])\)\).*?input size \(torch\.Size\((?P<a>\[[\d, ]*\])\)\)",
+        r"[Tt]arget size \(torch\.Size\((?P<b>\[[\d, ]*\])\)\).{0,300}?input size \(torch\.Size\((?P<a>\[[\d, ]*\])\)\)",
         ("the targets are {b}, the predictions {a}",),
         ("this loss compares value with value and wants the same shape",),
         "bring both to one shape: `pred.squeeze(1)` or `target.unsqueeze(1)` (or `view_as`), and float targets",
@@ -250,7 +250,7 @@ SAYINGS = (
     ),
     Saying(
         "shape.loss-target",
-        r"only batches of spatial (?P<what>targets|inputs) supported.*?(?P<shape>\[[\d, ]+\])",
+        r"only batches of spatial (?P<what>targets|inputs) supported.{0,300}?(?P<shape>\[[\d, ]+\])",
         ("the {what} of a loss over maps are {shape}",),
         ("for [batch, classes, h, w] predictions the targets are class indices [batch, h, w]",),
         "remove the channel of the targets: `y.squeeze(1)`, or `y.argmax(1)` for one-hot masks",
@@ -328,7 +328,7 @@ SAYINGS = (
         ("{wants} names take what has {gets} parts", "{wants} names take something with more parts"),
         ("what a loader, a model or a `.shape` gives has another number of parts than there are names",),
         "print what comes (its type, length or shape), and take as many names",
-        near=r"(?:loader|\.shape\b|\.size\(|\bmodel\(|\bnet\(|next\(iter)[^\n]*\Z",
+        near=r"(?:loader|\.shape\b|\.size\(|\bmodel\(|\bnet\(|next\(iter)[^\n]{0,400}\Z",
         types=("ValueError",),
     ),
 )  # fmt: skip

@@ -226,7 +226,7 @@ SIGNS = (
     ),
     Sign(
         "cuda.library",
-        r"undefined symbol|Attempt to open cnn_infer failed|LD_LIBRARY_PATH=\S*cud",
+        r"undefined symbol|Attempt to open cnn_infer failed|LD_LIBRARY_PATH=\S{0,600}cud",
         "two versions of cuDNN meet: one of torch's own and another that the loader finds first (by LD_LIBRARY_PATH, or in the system)",
         "unset LD_LIBRARY_PATH (or take the other cuDNN out of it), so that torch loads its own",
         message=r"engine|cudnn|CUDNN",

@@ -28,7 +28,7 @@ SAYINGS = (
     ),
     Saying(
         "dist.ddp",
-        r"modified by an inplace operation: \[(?P<kind>[\w.]+) (?P<shape>\[\d*\])\].*? is at version (?P<now>\d+); expected version (?P<due>\d+)",
+        r"modified by an inplace operation: \[(?P<kind>[\w.]+) (?P<shape>\[\d*\])\].{0,300}? is at version (?P<now>\d+); expected version (?P<due>\d+)",
         ("DDP wrote a buffer {shape} in place between a forward and its backward",),
         (
             "before each forward DDP copies rank 0's buffers (BatchNorm's running mean, positions) to all ranks, in place (broadcast_buffers=True): a second forward before the backward changes what the first one saved",
@@ -38,7 +38,7 @@ SAYINGS = (
         near=r"nn/parallel/distributed|DistributedDataParallel|\bddp\b|\bDDP\b",
         wins=True,
     ),
-    Saying("autograd.inplace-view", r"view.*(?:inplace|in-place)|(?:inplace|in-place).*view", ("a view is written in place where it can't be",), (), "use the op that makes a new tensor (`x = x + y`), or `clone()` the view first"),
+    Saying("autograd.inplace-view", r"view.{0,400}(?:inplace|in-place)|(?:inplace|in-place).{0,400}view", ("a view is written in place where it can't be",), (), "use the op that makes a new tensor (`x = x + y`), or `clone()` the view first"),
     Saying(
         "autograd.no-grad-fn",
         r"does not require grad and does not have a grad_fn",
