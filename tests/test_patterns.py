@@ -31,7 +31,7 @@ def _is_slow(asked: Asked, before: str, body: str, end: str) -> bool:
         return True  # before it takes for ever
     if min(_seconds(asked, text(_FIRST)) for _ in range(2)) < _QUICK:
         return False
-    short, long = (min(_seconds(asked, text(length)) for _ in range(2)) for length in (MESSAGE // 4, MESSAGE))
+    short, long = (min(_seconds(asked, text(length)) for _ in range(3)) for length in (MESSAGE // 4, MESSAGE))
     return long > _NOTHING and long > _SLOWER * short
 
 

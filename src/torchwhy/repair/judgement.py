@@ -16,7 +16,7 @@ from ..replay.trial import Outcome
 _RANDOM_NAME = re.compile(r"\b(?:tmp|pymp-)[a-z0-9_]{8}\b|torchwhy-[a-z0-9_]{8}/\d+")
 _NUMBER = re.compile(r"0x[\da-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _ALIKE = 1e-4
-_PEER_LOST = re.compile(r"gloo/transport/.*(?:Connection (?:closed|reset) by peer|Broken pipe)")
+_PEER_LOST = re.compile(r"gloo/transport/.{0,400}(?:Connection (?:closed|reset) by peer|Broken pipe)")
 _CONNECTS = re.compile(r"ProcessGroup(?:Gloo|NCCL|MPI)\(|\(local\) address|The (?:client|server) socket has failed")
 """A process group that could not be set up: its sockets are closed to a trial, in processes that say so only in their text."""
 
