@@ -30,7 +30,7 @@ from ...reason.wording import code, first_fitting, place
 
 _WAITED = re.compile(r"peer|Timed? ?out|timeout|Watchdog|remote|Application timeout|monitoredBarrier|Broken pipe|recvValue", re.IGNORECASE)
 _BETWEEN_TWO = re.compile(r"\bi?(?:send|recv)\(")
-_FINGERPRINT = re.compile(r"Rank (\d+) is running collective: CollectiveFingerPrint\(.*?OpType=(\w+)(?:, TensorShape=\[([\d, ]*)\])?")
+_FINGERPRINT = re.compile(r"Rank (\d+) is running collective: CollectiveFingerPrint\(.{0,200}?OpType=(\w{1,60})(?:, TensorShape=\[([\d, ]*)\])?")
 _ALL = "a collective is one call of all ranks together: every rank must reach it, in the same order and with the same sizes"
 
 
