@@ -63,13 +63,17 @@ def _run(options: argparse.Namespace) -> int:
         incident=options.incident,
     )
     try:
-        session = Session(_program(options), chosen, options.command)
+        program = _program(options)
+        session = Session(program, chosen, options.command)
     except BadInput as error:
         return _refuse(error)
     if options.command == "fix":
         from .fix import fix
 
         return fix(session, options.apply, options.allow_outside)
+    from .launch.native import become_program
+
+    become_program(program, chosen)
     session.run()
     return 0
 

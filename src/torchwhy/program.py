@@ -28,11 +28,16 @@ class Program:
     arguments: tuple[str, ...] = ()
     is_module: bool = False
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether it is a folder or an archive, whose `__main__.py` runs."""
+        return os.path.isdir(self.target) or self.target.endswith((".zip", ".pyz"))
+
     def load(self) -> Loaded:
         """Check that it can be run at all, before anything is changed."""
         if self.is_module:
             return self._found_module()
-        if os.path.isdir(self.target) or self.target.endswith((".zip", ".pyz")):
+        if self.is_archive:
             return self._found_archive()
         try:
             with open(self.target, "rb") as file:
@@ -71,7 +76,7 @@ class Loaded:
         main.__dict__.update(__builtins__=sys.modules["builtins"], **{name: {} for name in ("__annotations__",) if name in old.__dict__})
         sys.modules["__main__"] = main
         if self.source is not None:
-            path = _absolute(program.target)
+            path = absolute_path(program.target)
             sys.argv[:] = [program.target, *program.arguments]
             _set_first_path(os.path.dirname(os.path.realpath(program.target)))
             main.__file__ = path
@@ -85,7 +90,7 @@ class Loaded:
             runpy._run_module_as_main(program.target)  # type: ignore[attr-defined]
         else:
             sys.argv[:] = [program.target, *program.arguments]
-            _set_first_path(_absolute(program.target))
+            _set_first_path(absolute_path(program.target))
             runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
 
 
@@ -117,7 +122,7 @@ def _compile(source: bytes, path: str) -> CodeType:
     return compile(source, path, "exec", dont_inherit=True)
 
 
-def _absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     """As the interpreter makes a script's path absolute: not normalised where the system's own function doesn't."""
     return os.path.abspath(path) if os.name == "nt" else os.path.join(os.getcwd(), path)
 

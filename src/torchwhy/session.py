@@ -66,6 +66,7 @@ class Session:
         self.arrived_cpu = self.ended_cpu = 0.0
         self.finished = self.interrupted = self.stopped = False
         self.ending: Evidence | None = None
+        self.when_ended: list[Callable[[], None]] = []
         self.notes: tuple[str, ...] = ()
         self.in_program = False
         self.arrival = Arrival("torch", self._torch_is_here)
@@ -75,7 +76,17 @@ class Session:
 
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def run(self) -> None:
-        """Run the program to its end; what it raises comes out."""
+        """Run the program to its end, below frames of ours; what it raises comes out."""
+        self.begin()
+        try:
+            self.loaded.execute()
+        except BaseException as error:
+            self.end(error)
+            raise
+        self.end(None)
+
+    def begin(self) -> None:
+        """Get ready, before anything of the program's."""
         atexit.register(self.finish)
         really_exit, os._exit = os._exit, self._exit  # type: ignore[assignment]
         self._really_exit = really_exit
@@ -84,30 +95,34 @@ class Session:
             self.watch.begin()
             self.arrival.await_it()
         self.started = time.perf_counter()
-        try:
-            self.loaded.execute()
-        except SystemExit as end:
-            self._ended(_exit_code_of(end))
-            from .replay.trial import failure_in
 
-            failure = failure_in(end)
-            if failure is not end and self._is_ours():
-                self._note_failing(failure)
-                self._gather(failure)
-            elif self.exit_code and self.watch.started_any:
-                with self._guard("the end could not be described"):
-                    from .trace import describe
-
-                    self.ending = describe(end)
-            raise
-        except BaseException as error:
+    def end(self, error: BaseException | None) -> None:
+        """The program has come to its end, or `error` is about to leave it."""
+        for undo in self.when_ended:
+            undo()
+        if error is None:
+            self._ended(0)
+        elif isinstance(error, SystemExit):
+            self._left(error)
+        else:
             self.interrupted = type(error) is KeyboardInterrupt  # of another kind, Python does not end by the signal
             self._ended(130 if self.interrupted else 1)
             self._note_failing(error)
             self._follow(sys.excepthook)
-            raise
-        else:
-            self._ended(0)
+
+    def _left(self, end: SystemExit) -> None:
+        from .replay.trial import failure_in
+
+        self._ended(_exit_code_of(end))
+        failure = failure_in(end)
+        if failure is not end and self._is_ours():
+            self._note_failing(failure)
+            self._gather(failure)
+        elif self.exit_code and self.watch.started_any:
+            with self._guard("the end could not be described"):
+                from .trace import describe
+
+                self.ending = describe(end)
 
     def _follow(self, hook: Callable[..., Any]) -> None:
         """Speak after `hook`, the program's own way of showing an exception (mostly Python's)."""

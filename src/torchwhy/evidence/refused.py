@@ -21,7 +21,7 @@ from torch import nn
 
 from ..model import Items, Plain, Value
 from ..record.kinds import held_by, is_a, member_of, module_of, name_of, variables_of
-from ..record.mode import Recording
+from ..record.mode import held_call
 from ..record.names import plain_name
 from ..record.own import is_own_code
 from ..record.spans import origin, span_of
@@ -89,7 +89,7 @@ def _rebuilt(layer: Any, settings: dict[str, Any]) -> nn.Module:
 
 
 def refused_call(error: BaseException, recorder: Recorder | None = None) -> Refused | None:
-    """The failing call, from a traceback that still has our own frames; None where the program's line did not call into torch."""
+    """The failing call, None where the program's line did not call into torch."""
     found = _refused_call(error)
     if found is not None and _is_of(found, *_ELSEWHERE):
         return None
@@ -121,6 +121,9 @@ def _refused_call(error: BaseException) -> Refused | None:
     if last < 0:
         return None
     below = [frame for frame, _ in frames[last + 1 :]]
+    held = held_call(error)
+    if held is not None and held.code is (below or [frames[last][0]])[0].f_code:
+        return _refused("function", held.func, held.args, held.kwargs)
     if below:
         return _from_frames(below, frames[last])
     return _from_text(*frames[last]) if is_a(error, _PARSERS) else None
@@ -150,8 +153,6 @@ def _refused(kind: Kind, target: Any, args: tuple[Any, ...], kwargs: dict[str, A
 def _from_frames(below: list[FrameType], programs: tuple[FrameType, int]) -> Refused | None:
     for place, frame in enumerate(below):
         code = frame.f_code
-        if code is _MODE:
-            return _refused("function", frame.f_locals["func"], tuple(frame.f_locals["args"]), dict(frame.f_locals["kwargs"] or {}))
         if _is_module_call(frame):
             values = frame.f_locals
             return _refused("layer", values["self"], tuple(values["args"]), dict(values["kwargs"]))
@@ -171,9 +172,6 @@ def _from_frames(below: list[FrameType], programs: tuple[FrameType, int]) -> Ref
                 args, kwargs = _arguments_in(frame)
                 return _refused("function", called.target, args if len(args) >= len(passed) else passed, kwargs)
     return None
-
-
-_MODE = Recording.__torch_function__.__code__
 
 
 def _is_module_call(frame: FrameType) -> bool:

@@ -42,7 +42,7 @@ def watched(
     """
     if len(args) < 2 or not _is_this_python(args[0], environment):
         return None
-    flags = _flags(args)
+    flags = count_flags(args)
     if flags is None or not _is_users(args[flags:], folder or os.getcwd()):
         return None
     code = _WATCHED.format(root=root(), line=list(args), given=dict(given, line=list(args), program=flags))
@@ -58,7 +58,7 @@ def _is_this_python(name: str, environment: Mapping[str, str] | None) -> bool:
     return os.path.dirname(here) == os.path.dirname(there) and os.path.realpath(here) == os.path.realpath(there)
 
 
-def _flags(args: Sequence[str]) -> int | None:
+def count_flags(args: Sequence[str]) -> int | None:
     """How many words come before the script or `-m`; None where the interpreter does something else."""
     place = 1
     while place < len(args):

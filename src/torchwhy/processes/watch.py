@@ -115,8 +115,6 @@ class Watch:
         import inspect
         import subprocess
 
-        from ..record.traceback import install_views
-
         original = subprocess.Popen._execute_child  # type: ignore[attr-defined]
         signature = inspect.signature(original)
 
@@ -132,10 +130,13 @@ class Watch:
                     changed = commands.watched(
                         args, os.fsdecode(where) if where else None, given.get("env"), {**self.given, "path": self.path}
                     )
-            return original(started, changed or args, *rest, **named)
+            try:
+                return original(started, changed or args, *rest, **named)
+            except BaseException as error:  # a start that failed: its traceback is the program's
+                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+                raise
 
         self._patches.set(subprocess.Popen, "_execute_child", _execute_child)
-        install_views(self._patches)  # a program may print the traceback of a start that failed, with a frame of ours in it
 
     def _watch_spawned(self) -> None:
         spawn: ModuleType = sys.modules["multiprocessing.spawn"]

@@ -1,10 +1,11 @@
-"""Plain descriptions of live things: tensors by weak identity, any other value bounded and without running user code."""
+"""Plain descriptions of live things: tensors by number, any other value bounded and without running user code."""
 
 from __future__ import annotations
 
 import itertools
 import types
 import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -56,11 +57,91 @@ class Identities:
         return sorted(((n, thing) for n, thing in pairs if thing is not None), key=lambda pair: pair[0])
 
 
+class TensorIdentities:
+    """Numbers for live tensors. No weak reference is made to a tensor: `torch.utils.swap_tensors` refuses those that have one.
+
+    A tensor is known by its address and its storage. A weak reference to the storage (torch's own kind, not Python's)
+    keeps the storage's address from being used again, so that another tensor at the same address is told apart; one that
+    shares the storage too is told apart where it comes out of an op (`renew`).
+    """
+
+    def __init__(self) -> None:
+        # by address: torch's weak pointer to the storage, and the number. The pointers are freed where an entry goes, not by
+        # a destructor: that would be a call of ours anywhere in the program, also at the end of its stack
+        self._known: dict[int, tuple[int | None, int]] = {}
+        self._limit = 4096
+        self.count = 0
+
+    def of(self, tensor: torch.Tensor, storage: torch.UntypedStorage | None = None) -> int:
+        """The tensor's number; a new one at first sight. Call it with torch functions disabled."""
+        storage = _storage_of(tensor) if storage is None else storage
+        entry = self._known.get(id(tensor))
+        if entry is not None and _is_at(entry[0], storage):
+            return entry[1]
+        self.count += 1
+        self._note(tensor, storage, self.count)
+        return self.count
+
+    def renew(self, tensor: torch.Tensor, since: int) -> None:
+        """Forgets the number that another tensor had at this address, if it was given before `since`."""
+        entry = self._known.get(id(tensor))
+        if entry is not None and entry[1] <= since:
+            del self._known[id(tensor)]
+            _free(entry[0])
+
+    def keep(self, tensor: torch.Tensor, number: int) -> None:
+        """The tensor has got another storage, and stays what it is."""
+        storage = _storage_of(tensor)
+        entry = self._known.get(id(tensor))
+        if entry is None or not _is_at(entry[0], storage):
+            self._note(tensor, storage, number)
+
+    def known(self, tensor: torch.Tensor) -> int | None:
+        """The tensor's number, if it has one."""
+        entry = self._known.get(id(tensor))
+        return entry[1] if entry is not None and _is_at(entry[0], _storage_of(tensor)) else None
+
+    def _note(self, tensor: torch.Tensor, storage: torch.UntypedStorage | None, number: int) -> None:
+        before = self._known.get(id(tensor))
+        self._known[id(tensor)] = (storage._weak_ref() if storage is not None else None, number)
+        if before is not None:
+            _free(before[0])
+        if len(self._known) > self._limit:
+            self._drop_dead()
+
+    def _drop_dead(self) -> None:
+        for key, (pointer, _) in list(self._known.items()):
+            if pointer is not None and torch.Storage._expired(pointer):
+                del self._known[key]
+                _free(pointer)
+        self._limit = max(4096, 2 * len(self._known))
+
+    def __del__(self) -> None:
+        for pointer, _ in self._known.values():
+            _free(pointer)
+
+
+def _free(pointer: int | None, free: Callable[[int], None] = torch.Storage._free_weak_ref) -> None:
+    if pointer is not None:
+        free(pointer)
+
+
+def _storage_of(tensor: torch.Tensor) -> torch.UntypedStorage | None:
+    try:
+        return tensor.untyped_storage()
+    except Exception:  # sparse and nested layouts, functorch wrappers
+        return None
+
+
+def _is_at(pointer: int | None, storage: torch.UntypedStorage | None) -> bool:
+    return pointer == (storage._cdata if storage is not None else None)
+
+
 class Facts:
     """Describes tensors and other values under one set of identities."""
 
     def __init__(self) -> None:
-        self.tensors = Identities()
+        self.tensors = TensorIdentities()
 
     def raw(self, tensor: torch.Tensor) -> RawTensor:
         """What the tensor is now, as a cheap tuple; never raises. Call it with the torch function mode popped."""
@@ -75,8 +156,9 @@ class Facts:
             inference = tensor.is_inference()
             node = tensor.grad_fn
             strided = tensor.layout is torch.strided
+            storage = tensor.untyped_storage() if strided else None
             return (
-                self.tensors.of(tensor),
+                self.tensors.of(tensor, storage),
                 tensor.shape,
                 tensor.dtype,
                 tensor.device,
@@ -86,7 +168,7 @@ class Facts:
                 node is None,  # what `is_leaf` answers, without asking
                 type(node).__name__ if node is not None else None,
                 None if inference else tensor._version,
-                tensor.untyped_storage()._cdata if strided else None,
+                storage._cdata if storage is not None else None,
                 kind.__name__,
                 inference,
             )
@@ -251,11 +333,16 @@ def tensor_facts(raw: RawTensor) -> TensorFacts:
 
 def value_facts(tensor: torch.Tensor) -> ValueFacts | None:
     """The range of a tensor's values; None where that would be dear or cannot be read. Only after a failure."""
+    with torch._C.DisableTorchFunction():
+        return _value_facts(tensor)
+
+
+def _value_facts(tensor: torch.Tensor) -> ValueFacts | None:
     try:
         limit = 10_000_000 if tensor.device.type == "cpu" or not tensor.is_floating_point() else 1_000_000
         if tensor.device.type == "meta" or tensor.is_complex() or not 0 < tensor.numel() <= limit or tensor.layout is not torch.strided:
             return None
-        with torch.no_grad(), torch._C.DisableTorchFunction():
+        with torch.no_grad():
             data = tensor.detach()
             flat = data.reshape(-1)
             sample = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat[:6].tolist()) + (

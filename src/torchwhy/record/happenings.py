@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from types import FrameType
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from .mode import hide
+from .mode import hide, leave_traceback
 from .patches import Patches
+from .rewriting import Silent, unwrapped
 from .spans import origin
 
 if TYPE_CHECKING:
@@ -25,28 +28,49 @@ def install_happenings(recorder: Recorder, always: Patches, full: Patches) -> No
     _see_parameters(recorder, full)
     for name in _UNSEEN:
         if hasattr(torch, name):
-            full.set(torch, name, _as_event(recorder, getattr(torch, name), name))
+            full.set(torch, name, _as_event(Noted(recorder, _named(f"{name}:torch.{name}")), getattr(torch, name)))
     _see_loading(recorder, full)
     _see_train(recorder, always)
     _see_switch(recorder, always)
 
 
-def record_call(
-    recorder: Recorder, what: Any, frame: FrameType | None, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any], told: tuple[Any, ...]
-) -> Any:
-    """Makes the call as one event."""
-    tape = recorder.tape
-    begun = recorder.guard(tape.begin, what, frame, told, kwargs)
-    try:
-        result = call(*args, **kwargs)
-    except BaseException as error:
+def _named(what: str) -> Callable[..., tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    return lambda args, kwargs: (what, args, kwargs)
+
+
+class Noted:
+    """The hook in a function that is one event. `name` tells what to call it, and what of its arguments is told."""
+
+    def __init__(self, recorder: Recorder, name: Callable[..., tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
+        self.recorder = recorder
+        self.name = name
+
+    def enter(self, *arguments: Any) -> None:
+        """The function begins."""
+        recorder = self.recorder
+        begun = None
+        if recorder.full:
+            what, args, kwargs = self.name(*arguments)
+            begun = recorder.guard(recorder.tape.begin, what, sys._getframe(1), args, kwargs)
+        recorder.tape.now.calls.append(begun)
+
+    def leave(self, result: Any) -> Any:
+        """The function returns."""
+        begun = self._end()
         if begun is not None:
-            recorder.guard(_failed, tape, begun, error)
-        raise
-    if begun is not None:
-        with torch._C.DisableTorchFunction():
-            recorder.guard(tape.end, *begun, result)
-    return result
+            with torch._C.DisableTorchFunction():
+                self.recorder.guard(self.recorder.tape.end, *begun, result)
+        return result
+
+    def fail(self) -> None:
+        """The function raises."""
+        begun, error = self._end(), sys.exc_info()[1]
+        if begun is not None and error is not None:
+            self.recorder.guard(_failed, self.recorder.tape, begun, error)
+
+    def _end(self) -> Any:
+        calls = self.recorder.tape.now.calls
+        return calls.pop() if calls else None
 
 
 def _failed(tape: Any, begun: Any, error: BaseException) -> None:
@@ -59,78 +83,71 @@ def _failed(tape: Any, begun: Any, error: BaseException) -> None:
             tape.add(event)
 
 
-hide(record_call)  # type: ignore[arg-type]
+def _as_event(hook: Noted, original: Any) -> Any:
+    """A function written in C with the hook around it; no code of the program's runs inside of it."""
 
-
-def _as_event(recorder: Recorder, original: Any, name: str) -> Any:
     def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
-        if not recorder.full:
-            return original(*args, **kwargs)
-        return record_call(recorder, f"{name}:torch.{name}", sys._getframe(1), original, args, kwargs, args)
+        hook.enter(args, kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            hook.fail()
+            leave_traceback(error, 1)
+            raise
+        return hook.leave(result)
 
-    __torchwhy__.__name__ = name
-    __torchwhy__.__doc__ = original.__doc__
+    functools.update_wrapper(__torchwhy__, original)
     hide(__torchwhy__)  # type: ignore[arg-type]
     return __torchwhy__
 
 
 def _see_loading(recorder: Recorder, patches: Patches) -> None:
     """A tensor that is read (from a file, a pickle, a loader's worker) begins as an empty one and then takes over its memory, unseen."""
-    original = torch._utils._rebuild_tensor
 
-    def __torchwhy__(*args: Any, **kwargs: Any) -> Any:
-        if not recorder.full:
-            return original(*args, **kwargs)
+    def name(*given: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         from_worker = recorder.tape.now.phase == "data"
-        what = "load:torch.utils.data.DataLoader" if from_worker else "load:torch.load"
-        return record_call(recorder, what, sys._getframe(1), original, args, kwargs, ())
+        return "load:torch.utils.data.DataLoader" if from_worker else "load:torch.load", (), {}
 
-    hide(__torchwhy__)  # type: ignore[arg-type]
-    patches.set(torch._utils, "_rebuild_tensor", __torchwhy__)
+    recorder.rewrite(patches, torch._utils._rebuild_tensor, Noted(recorder, name))
 
 
 def _see_apply(recorder: Recorder, patches: Patches) -> None:
-    before = vars(torch.autograd.Function)["apply"]
-    original = getattr(before, "__func__", before)  # torch >= 2.15 has it in C
+    def name(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        return f"Function.apply:{cls.__module__}.{cls.__qualname__}", args, kwargs
 
-    def __torchwhy__(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if not recorder.full:
-            return original(cls, *args, **kwargs)
-        what = f"Function.apply:{cls.__module__}.{cls.__qualname__}"
-        return record_call(recorder, what, sys._getframe(1), original, (cls, *args), kwargs, args)
-
-    hide(__torchwhy__)  # type: ignore[arg-type]
-    patches.set(torch.autograd.Function, "apply", classmethod(__torchwhy__))
+    recorder.rewrite(patches, torch.autograd.Function.apply, Noted(recorder, name))
 
 
 def _see_parameters(recorder: Recorder, patches: Patches) -> None:
-    before = vars(nn.Parameter)["__new__"]
-    original = getattr(before, "__func__", before)
+    def name(cls: Any, data: Any, requires_grad: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        told = {} if requires_grad is True else {"requires_grad": requires_grad}
+        return "Parameter:torch.nn.Parameter", () if data is None else (data,), told
 
-    def __torchwhy__(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if not recorder.full:
-            return original(cls, *args, **kwargs)
-        return record_call(recorder, "Parameter:torch.nn.Parameter", sys._getframe(1), original, (cls, *args), kwargs, args)
-
-    hide(__torchwhy__)  # type: ignore[arg-type]
-    patches.set(nn.Parameter, "__new__", staticmethod(__torchwhy__))
+    recorder.rewrite(patches, nn.Parameter.__new__, Noted(recorder, name))
 
 
 def _see_train(recorder: Recorder, patches: Patches) -> None:
-    original = nn.Module.train
-    inside = original.__code__
-    from_eval = nn.Module.eval.__code__
+    recorder.rewrite(patches, nn.Module.train, Toggled(recorder))
 
-    def __torchwhy__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        frame: FrameType | None = sys._getframe(1)
-        if recorder.on and frame is not None and frame.f_code is not inside:
-            mode = args[0] if args else kwargs.get("mode", True)
-            recorder.guard(_toggled, recorder, self, bool(mode), frame.f_back if frame.f_code is from_eval else frame)
-        frame = None
-        return original(self, *args, **kwargs)
 
-    hide(__torchwhy__)  # type: ignore[arg-type]
-    patches.set(nn.Module, "train", __torchwhy__)
+class Toggled(Silent):
+    """The hook in `nn.Module.train`, which calls itself for each child."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.inside = unwrapped(nn.Module.train).__code__
+
+    def enter(self, module: nn.Module, mode: Any) -> None:
+        """The outermost call is an event."""
+        frame = sys._getframe(1).f_back
+        if not self.recorder.on or frame is None or _is_same(frame.f_code, self.inside):
+            return
+        by = frame.f_back if frame.f_code is nn.Module.eval.__code__ else frame
+        self.recorder.guard(_toggled, self.recorder, module, bool(mode), by)
+
+
+def _is_same(code: CodeType, other: CodeType) -> bool:
+    return code.co_firstlineno == other.co_firstlineno and code.co_filename == other.co_filename
 
 
 def _toggled(recorder: Recorder, module: nn.Module, mode: bool, frame: FrameType | None) -> None:
@@ -144,33 +161,39 @@ def _toggled(recorder: Recorder, module: nn.Module, mode: bool, frame: FrameType
 def _see_switch(recorder: Recorder, patches: Patches) -> None:
     """A bare `torch.set_grad_enabled(False)` stays until it is undone: an event. As a `with` or a decorator it is not."""
     switch = torch.autograd.grad_mode.set_grad_enabled
-    begin, enter, call = switch.__init__, switch.__enter__, vars(switch).get("__call__")
-    pending: list[tuple[int, Any]] = []
+    switched = Switched(recorder)
+    recorder.rewrite(patches, switch.__init__, switched)
+    for name in ("__enter__", "__call__"):
+        if name in vars(switch):
+            recorder.rewrite(patches, vars(switch)[name], Withdrawn(switched))
 
-    def withdrawn(self: Any) -> None:
-        if pending and pending[0][0] == id(self):
-            pending.pop()[1].dropped = True
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        frame: FrameType | None = sys._getframe(1)
-        pending.clear()
-        if recorder.on and frame is not None and origin(frame.f_code.co_filename) != "torch":
-            event = recorder.guard(recorder.tape.mark, "set_grad_enabled:torch.set_grad_enabled", frame, args, kwargs)
+class Switched(Silent):
+    """The hook in `torch.set_grad_enabled(…)`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.pending: list[tuple[int, Any]] = []
+
+    def enter(self, switch: Any, *given: Any) -> None:
+        """An event, unless torch itself switches."""
+        frame = sys._getframe(1).f_back
+        self.pending.clear()
+        if self.recorder.on and frame is not None and origin(frame.f_code.co_filename) != "torch":
+            what = "set_grad_enabled:torch.set_grad_enabled"
+            event = self.recorder.guard(self.recorder.tape.mark, what, frame, given, {})
             if event is not None:
-                pending.append((id(self), event))
-        frame = None
-        begin(self, *args, **kwargs)
+                self.pending.append((id(switch), event))
 
-    def __enter__(self: Any) -> Any:
-        withdrawn(self)
-        return enter(self)
 
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
-        withdrawn(self)
-        return call(self, *args, **kwargs)  # type: ignore[misc]
+class Withdrawn(Silent):
+    """The hook where the switch turns out to be a `with` or a decorator."""
 
-    for name, function in (("__init__", __init__), ("__enter__", __enter__), ("__call__", __call__)):
-        if name != "__call__" or call is not None:
-            function.__code__ = function.__code__.replace(co_name="__torchwhy__")
-            hide(function)  # type: ignore[arg-type]
-            patches.set(switch, name, function)
+    def __init__(self, switched: Switched) -> None:
+        self.switched = switched
+
+    def enter(self, switch: Any, *given: Any) -> None:
+        """Takes the event back."""
+        pending = self.switched.pending
+        if pending and pending[0][0] == id(switch):
+            pending.pop()[1].dropped = True

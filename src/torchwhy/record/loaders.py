@@ -16,9 +16,9 @@ import torch
 from ..model import LoaderFacts
 from .facts import Identities
 from .kinds import held_by, is_a, is_one_of, module_of, name_of
-from .mode import hide
 from .modules import class_span
 from .patches import Patches
+from .rewriting import Silent
 from .spans import Place, spans
 
 if TYPE_CHECKING:
@@ -52,62 +52,25 @@ class Loaders:
         if owner is None or not {"__next__", "_next_index", "_reset"} <= vars(owner).keys():
             self.recorder.problems.append("this torch has another DataLoader inside: batches are not recorded")
             return
-        recorder, following, indexing, beginning, resetting = self.recorder, owner.__next__, owner._next_index, owner.__init__, owner._reset
+        for name, hook in (
+            ("__init__", _Begun(self)),
+            ("_reset", _Begun(self)),
+            ("_next_index", _Drawn(self)),
+            ("__next__", _Asked(self)),
+        ):
+            self.recorder.rewrite(patches, vars(owner)[name], hook)
 
-        def __init__(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            try:
-                number = self.identities.of(loader)
-                batches = self.batches.setdefault(number, _Batches())
-                batches.begin()
-                batches.described = self._loader(number, loader)
-                batches.dataset, batches.kind = _weak(loader.dataset), type(own_dataset(loader.dataset))
-                self.batches[self.identities.of(iterator)] = batches
-            except Exception as fault:
-                recorder.fault("at a loader's start", fault)
-            beginning(iterator, loader, *args, **kwargs)
+    def begin(self, iterator: Any, loader: Any) -> None:
+        """An iterator begins, anew or again."""
+        number = self.identities.of(loader)
+        batches = self.batches.setdefault(number, _Batches())
+        batches.begin()
+        batches.described = self._loader(number, loader)
+        batches.dataset, batches.kind = _weak(loader.dataset), type(own_dataset(loader.dataset))
+        self.batches[self.identities.of(iterator)] = batches
 
-        def _reset(iterator: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.begin()
-            resetting(iterator, loader, *args, **kwargs)
-
-        def _next_index(iterator: Any) -> Any:
-            index = indexing(iterator)
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.pending.append(index)
-                del batches.pending[:-64]
-            return index
-
-        def __torchwhy__(iterator: Any) -> Any:
-            now = recorder.tape.now
-            before, now.phase = now.phase, "data"
-            batches = self.batches.get(self.identities.of(iterator))
-            if batches is not None:
-                batches.number += 1
-            try:
-                batch = following(iterator)
-            except StopIteration:
-                if batches is not None:
-                    batches.number -= 1
-                raise
-            except BaseException:
-                if batches is not None:
-                    batches.take_indices()
-                raise
-            finally:
-                now.phase = before
-            if batches is not None:
-                recorder.guard(self._batch, batches, batch, sys._getframe(1))
-            return batch
-
-        for name, function in (("__init__", __init__), ("_reset", _reset), ("_next_index", _next_index), ("__next__", __torchwhy__)):
-            function.__code__ = function.__code__.replace(co_name="__torchwhy__")
-            hide(function)  # type: ignore[arg-type]
-            patches.set(owner, name, function)
-
-    def _batch(self, batches: _Batches, batch: Any, frame: FrameType | None) -> None:
+    def batch(self, batches: _Batches, batch: Any, frame: FrameType | None) -> None:
+        """A batch has come."""
         recorder = self.recorder
         shapes = tuple(_shapes(batch))
         batches.shapes = shapes
@@ -164,6 +127,76 @@ class Loaders:
             batches=0 if state.get("_dataset_kind") == 0 and _is_torch(state.get("batch_sampler")) else None,
             **batches.facts(),
         )
+
+
+class _Begun(Silent):
+    """The hook in the beginning of a loader's iterator."""
+
+    def __init__(self, loaders: Loaders) -> None:
+        self.loaders = loaders
+
+    def enter(self, iterator: Any, loader: Any, *given: Any) -> None:
+        self.loaders.recorder.guard(self.loaders.begin, iterator, loader)
+
+
+class _Drawn(Silent):
+    """The hook where the indices of a batch are drawn."""
+
+    def __init__(self, loaders: Loaders) -> None:
+        self.loaders = loaders
+        self.now = loaders.recorder.tape.now
+
+    def enter(self, iterator: Any) -> None:
+        self.now.calls.append(self.loaders.batches.get(self.loaders.identities.of(iterator)))
+
+    def leave(self, result: Any) -> Any:
+        batches = self._end()
+        if batches is not None:
+            batches.pending.append(result)
+            del batches.pending[:-64]
+        return result
+
+    def fail(self) -> None:
+        self._end()
+
+    def _end(self) -> Any:
+        return self.now.calls.pop() if self.now.calls else None
+
+
+class _Asked:
+    """The hook where a batch is asked for."""
+
+    def __init__(self, loaders: Loaders) -> None:
+        self.loaders = loaders
+        self.recorder = loaders.recorder
+
+    def enter(self, iterator: Any) -> None:
+        now = self.recorder.tape.now
+        batches = self.loaders.batches.get(self.loaders.identities.of(iterator))
+        now.calls.append((batches, now.phase))
+        now.phase = "data"
+        if batches is not None:
+            batches.number += 1
+
+    def leave(self, result: Any) -> Any:
+        batches = self._end()
+        if batches is not None:
+            self.recorder.guard(self.loaders.batch, batches, result, sys._getframe(1).f_back)
+        return result
+
+    def fail(self) -> None:
+        batches = self._end()
+        if batches is not None and sys.exc_info()[0] is StopIteration:
+            batches.number -= 1
+        elif batches is not None:
+            batches.take_indices()
+
+    def _end(self) -> Any:
+        now = self.recorder.tape.now
+        if not now.calls:
+            return None
+        batches, now.phase = now.calls.pop()
+        return batches
 
 
 def own_dataset(dataset: Any) -> Any:
@@ -225,6 +258,8 @@ def _nothing() -> None:
 
 
 def _weak(thing: Any) -> Callable[[], Any]:
+    if isinstance(thing, torch.Tensor):  # a tensor may have no weak reference: `torch.utils.swap_tensors` refuses it then
+        return _nothing
     try:
         return weakref.ref(thing)
     except TypeError:  # lists and tuples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
@@ -10,13 +11,16 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
-from .own import HIDDEN
-from .tape import Tape
+from .own import HIDDEN, is_own_code
+from .patches import Patches
+from .tape import Event, Held, Tape
 
 Call = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 _DISPATCH = handle_torch_function.__code__
 _BACKWARD = torch.Tensor.backward
+_OPTIMIZERS = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "optim") + os.sep
+"""What an optimizer does to its parameters is one event, its step; a closure that it calls is the program's."""
 
 
 def _getters(names: str) -> set[Any]:
@@ -66,9 +70,10 @@ _call: CodeType = (lambda func, args, kwargs: func(*args, **kwargs)).__code__
 class Recording(TorchFunctionMode):  # type: ignore[misc]
     """Notes each torch function that is called while it is on the stack."""
 
-    def __init__(self, tape: Tape, fault: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, tape: Tape, fault: Callable[[str, BaseException], None], full_of_events: Callable[[], None]) -> None:
         self.tape = tape
         self.fault = fault
+        self.full_of_events = full_of_events
         self.idle = True
         self.limit = float("inf")
         """Events of the tape at which it falls idle by itself: a loop that gives the recorder no place to step aside."""
@@ -79,54 +84,82 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         self._calls.clear()
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Makes the call, as one event where it is one. Its frames are taken off the traceback of what it raises."""
         if kwargs is None:
             kwargs = {}
         if func in _QUESTIONS:
             try:
                 return func(*args, **kwargs)
             except Exception as error:
-                self._note_failed_question(func, sys._getframe(1), args, kwargs, error)
+                self.note_failed_question(func, sys._getframe(1), args, kwargs, error)
+                leave_traceback(error, 1)
                 raise
+        event = None
+        call: Call | None
         try:
             frame = sys._getframe(1)
             if frame.f_code is _DISPATCH:
                 frame = frame.f_back.f_back  # type: ignore[union-attr,assignment]
+            caller = frame.f_code
             call = self.call_as(frame)
-            if self.idle or func in _PASSED or func in _UNRECORDED or func is _BACKWARD:
-                event = None
-            else:
+            if not self.passes(func, frame):
                 event, held = self.tape.begin(func, frame, args, kwargs)
+        except RecursionError:  # the program is at its limit: it meets it in the op itself, as without us
+            call = None
         except Exception as fault:
             self.fault("before an op", fault)
-            call, event = _plain_call, None
+            call = None
         finally:
             frame = None  # type: ignore[assignment]
-        if event is None:
+        if call is None:
             try:
-                return call(func, args, kwargs)
-            except Exception as error:
-                if func in _PASSED:
-                    self._note_failed_question(func, sys._getframe(1), args, kwargs, error)
+                return func(*args, **kwargs)
+            except BaseException as error:
+                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
                 raise
         try:
             result = call(func, args, kwargs)
         except BaseException as error:
-            try:
-                self.tape.failed(event, held, error)
-            except Exception as fault:
-                self.fault("after a failing op", fault)
+            if event is not None:
+                try:
+                    self.tape.failed(event, held, error)
+                except Exception as fault:
+                    self.fault("after a failing op", fault)
+                hold_call(error, Refusal(func, args, kwargs, caller))
+            elif func in _PASSED and isinstance(error, Exception):
+                self.note_failed_question(func, sys._getframe(1), args, kwargs, error)
+            leave_traceback(error, 2)
             raise
+        if event is not None:
+            self.ended(event, held, result, func)
+        return result
+
+    def passes(self, func: Any, frame: FrameType) -> bool:
+        """Whether a call is no event."""
+        if self.idle or func in _PASSED or func in _UNRECORDED or func is _BACKWARD or func in _QUESTIONS:
+            return True
+        return self.tape.now.stepping and frame.f_code.co_filename.startswith(_OPTIMIZERS)
+
+    def ended(self, event: Event, held: Held, result: Any, func: Any) -> None:
+        """Notes that the call has returned."""
         try:
             self.tape.end(event, held, result)
             if event.index >= self.limit:
                 self.idle = True
+                self.full_of_events()
             if event.outputs and getattr(func, "__name__", "") == "__get__" and func.__self__ is torch.Tensor.data:
                 self.tape.aliases.add(event.outputs[0][0])
+        except RecursionError:
+            pass  # the event stays without its result: the program is at its limit
         except Exception as fault:
             self.fault("after an op", fault)
-        return result
 
-    def _note_failed_question(self, func: Any, frame: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> None:
+    def asks(self, func: Any) -> bool:
+        """Whether a call is an event only where it fails."""
+        return func in _QUESTIONS or func in _PASSED
+
+    def note_failed_question(self, func: Any, frame: FrameType, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> None:
+        """A question about a tensor is an event where it has no answer."""
         try:
             if not self.idle:
                 self.tape.failed(*self.tape.begin(func, frame, args, kwargs), error)
@@ -144,8 +177,40 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         return entry[1]
 
 
-def _plain_call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return func(*args, **kwargs)
+_REFUSAL = "__torchwhy__"
+
+
+class Refusal:
+    """A call that an op has refused, for as long as its exception lives."""
+
+    __slots__ = ("func", "args", "kwargs", "code")
+
+    def __init__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], code: CodeType) -> None:
+        self.func, self.args, self.kwargs = func, args, kwargs
+        self.code = code
+        """Of the frame that made the call; of the function itself where that is written in Python."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:  # an exception may be pickled with all that it has
+        return type(None), ()
+
+
+def hold_call(error: BaseException, refusal: Refusal) -> None:
+    """Leaves the call with its exception, as a frame in its traceback would: it is let go of when the exception is."""
+    vars(error)[_REFUSAL] = refusal
+
+
+def held_call(error: BaseException) -> Refusal | None:
+    """The call that raised this exception, where it was seen."""
+    found = vars(error).get(_REFUSAL)
+    return found if type(found) is Refusal else None
+
+
+def leave_traceback(error: BaseException, levels: int) -> None:
+    """Takes the handler's own levels, the outermost so far, off a traceback that is on its way to the program."""
+    trace = error.__traceback__
+    while levels and trace is not None and is_own_code(trace.tb_frame.f_code):
+        trace, levels = trace.tb_next, levels - 1
+    error.__traceback__ = trace
 
 
 def hide(function: FunctionType) -> None:
@@ -156,30 +221,70 @@ def hide(function: FunctionType) -> None:
 
 hide(Recording.__torch_function__)  # type: ignore[arg-type]
 
+# The stack of torch function modes as it is. The program sees it without us: `install_views`.
+_length, _at = torch._C._len_torch_function_stack, torch._C._get_function_stack_at
+_push, _pop = torch._C._push_on_torch_function_stack, torch._C._pop_torch_function_stack
+_is_enabled = torch._C._is_torch_function_mode_enabled
+
 
 def push_mode(mode: TorchFunctionMode) -> None:
-    """Puts the mode below the program's own modes, so that theirs are entered and left as ever (torch keeps a DeviceContext lowest)."""
+    """Puts the mode lowest on this thread's stack, below the program's own, so that theirs are entered and left as ever."""
     if mode_is_on(mode):
         return
-    above = [torch._C._pop_torch_function_stack() for _ in range(torch._C._len_torch_function_stack())]
-    if above and type(above[-1]).__name__ == "DeviceContext":
-        torch._C._push_on_torch_function_stack(above.pop())
-    torch._C._push_on_torch_function_stack(mode)
+    above = [_pop() for _ in range(_length())]
+    _push(mode)
     for other in reversed(above):
-        torch._C._push_on_torch_function_stack(other)
+        _push(other)
 
 
 def remove_mode(mode: TorchFunctionMode) -> bool:
     """Takes the mode off this thread's stack, wherever it is; says whether it was there."""
     if not mode_is_on(mode):
         return False
-    stack = [torch._C._pop_torch_function_stack() for _ in range(torch._C._len_torch_function_stack())]
+    stack = [_pop() for _ in range(_length())]
     for other in reversed(stack):
         if other is not mode:
-            torch._C._push_on_torch_function_stack(other)
+            _push(other)
     return True
 
 
 def mode_is_on(mode: TorchFunctionMode) -> bool:
     """Whether the mode is on this thread's stack."""
-    return any(torch._C._get_function_stack_at(i) is mode for i in range(torch._C._len_torch_function_stack()))
+    return any(_at(i) is mode for i in range(_length()))
+
+
+_OFFERING = (torch.overrides, "_is_torch_function_mode_enabled")
+"""Where `handle_torch_function` asks whether to hand the call to a mode: ours is one."""
+
+
+def install_views(mode: TorchFunctionMode, patches: Patches) -> None:
+    """Lets the program see, count and take down the stack of modes as if ours were not on it."""
+
+    def _len_torch_function_stack() -> int:
+        return int(_length()) - mode_is_on(mode)
+
+    def _get_function_stack_at(level: int) -> Any:
+        return _at(level + mode_is_on(mode))  # ours is the lowest
+
+    def _is_torch_function_mode_enabled() -> bool:
+        return bool(_is_enabled()) and not (_length() == 1 and mode_is_on(mode))
+
+    def has_torch_function(relevant: Any) -> bool:
+        pushed = remove_mode(mode)
+        try:
+            return bool(torch._C._has_torch_function(relevant))
+        finally:
+            if pushed:
+                push_mode(mode)
+
+    seen = {
+        "_len_torch_function_stack": (_length, _len_torch_function_stack),
+        "_get_function_stack_at": (_at, _get_function_stack_at),
+        "_is_torch_function_mode_enabled": (_is_enabled, _is_torch_function_mode_enabled),
+    }
+    for module in [m for name, m in list(sys.modules.items()) if name.partition(".")[0] == "torch" and m is not None]:
+        names = vars(module)
+        for name, (original, view) in seen.items():
+            if names.get(name) is original and (module, name) != _OFFERING:
+                patches.set(module, name, view)
+    patches.set(torch.overrides, "has_torch_function", has_torch_function)

@@ -20,14 +20,12 @@ from torch import nn
 from ..model import Argument, ModuleFacts, Span, Value
 from .facts import Facts, Identities
 from .kinds import held_by, is_a, is_one_of, module_of, name_of, qualname_of
-from .mode import hide, mode_is_on, push_mode, remove_mode
 from .patches import Patches
 from .spans import Place, origin, places_from, relative, spans
 
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-_FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 _NEWOBJ = copyreg.__newobj__.__code__  # type: ignore[attr-defined]
 _RECONSTRUCT = copy._reconstruct.__code__  # type: ignore[attr-defined]
 _SIMPLE = (int, float, bool, str, type(None))
@@ -259,7 +257,7 @@ def install_births(recorder: Recorder) -> None:
         return
     recorders: list[weakref.ref[Recorder]] = [weakref.ref(recorder)]
 
-    def __new__(cls: type, /, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls: Any, *args: Any, **kwargs: Any) -> Any:
         following = super(nn.Module, cls).__new__
         if following is not object.__new__ or (args or kwargs) and cls.__new__ is not __new__:
             module = following(cls, *args, **kwargs)  # type: ignore[call-arg]
@@ -274,6 +272,7 @@ def install_births(recorder: Recorder) -> None:
                     seeing.fault("at a module's construction", fault)
         return module
 
+    __new__.__annotations__ = dict(nn.Module.__init__.__annotations__)  # `inspect.signature(nn.Module)` shows them
     __new__.recorders = recorders  # type: ignore[attr-defined]
     nn.Module.__new__ = staticmethod(__new__)  # type: ignore[method-assign, assignment]
 
@@ -287,74 +286,50 @@ def leave_births(recorder: Recorder) -> None:
         recorders[:] = [ref for ref in recorders if ref() is not None and ref() is not recorder]
 
 
-def install_calls(recorder: Recorder, patches: Patches) -> None:
-    """Knows the running module, by standing in for `nn.Module.__call__` (global hooks would change the path that a traceback shows)."""
-    original = nn.Module.__call__
-    tape, identities, mode = recorder.tape, recorder.modules.identities, recorder.recording
+class Running:
+    """The hook in `nn.Module.__call__`: knows which modules run (global module hooks would change the path of a call)."""
 
-    def __torchwhy__(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The module is called."""
+        recorder = self.recorder
+        now = recorder.tape.now
         if not recorder.full:
-            return original(self, *args, **kwargs)
-        now = tape.now
-        modules = now.modules
-        top = not modules
+            now.calls.append(None)
+            return
+        top = not now.modules
+        now.calls.append(top)
+        now.modules.append(0)
         try:
-            if is_compiled(self):
-                bypass = 2
-            elif isinstance(self, _FAST_PATHS) and takes_fast_path(self):
-                bypass = 1
-            else:
-                bypass = 0
             if top:
                 recorder.recover()
-                now.running = "forward" if self.training else "evaluation"
-            modules.append(identities.of(self))
+                now.running = "forward" if module.training else "evaluation"
+            now.modules[-1] = recorder.modules.identities.of(module)
+        except RecursionError:
+            pass  # the program is at its limit: it meets it in the module itself
         except Exception as fault:
             recorder.fault("at a module's call", fault)
-            return original(self, *args, **kwargs)
-        try:
-            if bypass == 2:
-                with recorder.suspended():
-                    return original(self, *args, **kwargs)
-            if bypass == 1 and mode_is_on(mode):
-                return _as_one_op(recorder, original, self, args, kwargs)
-            return original(self, *args, **kwargs)
-        finally:
-            modules.pop()
-            if top and tape.count >= recorder.limit:
-                recorder.guard(recorder.settle)
 
-    hide(__torchwhy__)  # type: ignore[arg-type]
-    patches.set(nn.Module, "__call__", __torchwhy__)
+    def leave(self, result: Any) -> Any:
+        """It returns."""
+        self.fail()
+        return result
 
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether calling the module runs compiled code."""
-    return vars(module).get("_compiled_call_impl") is not None or type(module).__name__ == "OptimizedModule"
+    def fail(self) -> None:
+        """It is over."""
+        recorder = self.recorder
+        now = recorder.tape.now
+        top = now.calls.pop() if now.calls else None
+        if top is None:
+            return
+        if now.modules:
+            now.modules.pop()
+        if top and recorder.tape.count >= recorder.limit:
+            recorder.guard(recorder.settle)
 
 
-def takes_fast_path(module: nn.Module) -> bool:
-    """Whether torch may run the module as one native op, which it does not under a mode."""
-    return not module.training and (not torch.is_grad_enabled() or not any(p.requires_grad for p in module.parameters()))
-
-
-def _as_one_op(recorder: Recorder, original: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    remove_mode(recorder.recording)
-    tape = recorder.tape
-    event = None
-    try:
-        event, held = tape.begin(type(module), sys._getframe(2), args, kwargs)
-    except Exception as fault:
-        recorder.fault("before a module's call", fault)
-    try:
-        result = original(module, *args, **kwargs)
-    except BaseException as error:
-        if event is not None:
-            recorder.guard(tape.failed, event, held, error)
-        raise
-    finally:
-        if recorder.full:
-            push_mode(recorder.recording)
-    if event is not None:
-        recorder.guard(tape.end, event, held, result)
-    return result
+def install_calls(recorder: Recorder, patches: Patches) -> None:
+    """Knows the running module."""
+    recorder.rewrite(patches, nn.Module.__call__, Running(recorder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import CodeType, FunctionType
 from typing import Any
 
 _MISSING = object()
@@ -14,9 +15,13 @@ class Patches:
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self.applied = True
 
+    def rewrite(self, function: FunctionType, code: CodeType) -> None:
+        """Replaces a function's code now, or at the next `apply`."""
+        self.set(function, "__code__", code)
+
     def set(self, owner: Any, name: str, value: Any) -> None:
         """Replaces `owner.name` now, or at the next `apply`."""
-        before = vars(owner).get(name, _MISSING)
+        before = _current(owner, name)
         self._replaced.append((owner, name, before, value))
         if self.applied:
             setattr(owner, name, value)
@@ -26,7 +31,7 @@ class Patches:
         if not self.applied:
             self.applied = True
             for owner, name, before, value in self._replaced:
-                if vars(owner).get(name, _MISSING) is before:
+                if _current(owner, name) is before:
                     setattr(owner, name, value)
 
     def undo(self) -> None:
@@ -34,7 +39,7 @@ class Patches:
         if self.applied:
             self.applied = False
             for owner, name, before, value in reversed(self._replaced):
-                if vars(owner).get(name, _MISSING) is not value:
+                if _current(owner, name) is not value:
                     continue
                 if before is _MISSING:
                     delattr(owner, name)
@@ -46,3 +51,7 @@ class Patches:
         self.undo()
         self._replaced.clear()
         self.applied = True
+
+
+def _current(owner: Any, name: str) -> Any:
+    return owner.__code__ if name == "__code__" else vars(owner).get(name, _MISSING)

@@ -5,27 +5,38 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from ..arrival import Arrival
 from ..model import LoaderFacts, ModuleFacts, OpRecord, OptimizerFacts, TensorFacts, Value
 from ..model import Recording as RecordingFacts
-from .elsewhere import disarm_in_children, install_compilers, install_threads
+from .dispatch import install_offers
+from .elsewhere import (
+    disarm_in_children,
+    install_compilers,
+    install_dynamo,
+    install_threads,
+    install_tracers,
+)
 from .facts import Facts
 from .happenings import install_happenings
-from .mode import Recording, mode_is_on, push_mode, remove_mode
+from .mode import Recording, install_views, mode_is_on, push_mode, remove_mode
 from .modules import Modules, install_births, install_calls, leave_births
 from .patches import Patches
 from .paths import Paths
 from .records import op_record
+from .rewriting import CannotRewrite, Hook, rewritten, unwrapped
+from .spans import is_counted
 from .tape import Tape
-from .traceback import install_views, install_warnings
 from .training import Training
 
 Mode = Literal["full", "adaptive", "off"]
@@ -46,14 +57,17 @@ class Recorder:
         self.tape = Tape(self._facts, ring)
         self.modules = Modules(self._facts)
         self.training = Training(self)
-        self.recording = Recording(self.tape, self.fault)
-        self._always, self._full, self._views = Patches(), Patches(), Patches()
+        self.recording = Recording(self.tape, self.fault, self._settle_soon)
+        self._always, self._full, self._doors = Patches(), Patches(), Patches()
+        self._arrivals: list[Arrival] = []
         self._paths = Paths(lambda why: self.guard(self.enter, why))
         self._returns: dict[str, int] = {}
         self._full_since = (0, 0)
         self._first = True
         self._seconds = 0.0
         self._away = 0
+        self._removed = False
+        self._settrace = sys.settrace
         self._thread = 0
         self.process = 0
 
@@ -67,10 +81,14 @@ class Recorder:
         self.process = os.getpid()
         self.on = True
         try:
+            if sys.gettrace() is not None or sys.getprofile() is not None:
+                self.stand_aside()
+                return
             install_births(self)
-            install_views(self._views)
             disarm_in_children(self)
-            install_warnings(self._full)
+            self._arrivals = [install_tracers(self, self._doors), install_dynamo(self, self._doors)]
+            install_views(self.recording, self._full)
+            install_offers(self, self._full)
             install_calls(self, self._full)
             install_happenings(self, self._always, self._full)
             self.training.install(self._always, self._full)
@@ -96,7 +114,9 @@ class Recorder:
         self.full = self.on = False
         self.recording.idle = True
         self._paths.leave()
-        for patches in (self._full, self._always, self._views):
+        for arrival in self._arrivals:
+            arrival.give_up()
+        for patches in (self._full, self._always, self._doors):
             patches.clear()
         self.training.remove()
         leave_births(self)
@@ -123,9 +143,10 @@ class Recorder:
         """Puts the mode on this thread's stack if recording in full; says whether it was put there now."""
         if not self.full:
             return False
-        before = torch._C._len_torch_function_stack()
+        if mode_is_on(self.recording):
+            return False
         push_mode(self.recording)
-        return bool(torch._C._len_torch_function_stack() > before)
+        return True
 
     def recover(self) -> None:
         """Takes up again after an optimizer's step that raised (torch calls no hook then)."""
@@ -188,26 +209,56 @@ class Recorder:
     def _on_home_thread(self) -> bool:
         return threading.get_ident() == self._thread
 
-    @contextlib.contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Torch as it is, for the time of a call that compiles or runs compiled code."""
-        on = remove_mode(self.recording)
+    def suspend(self) -> None:
+        """Torch as it is, until `resume`: for what compiles, and for compiled code."""
         self._away += 1
         if self._away == 1:
+            self._removed = remove_mode(self.recording)
             self.training.remove()
             self._full.undo()
             self._always.undo()
+
+    def resume(self) -> None:
+        """Takes up again."""
+        self._away -= 1
+        if self._away == 0 and self.on:
+            self._always.apply()
+            self.training.hook()
+            if self.full:
+                self._full.apply()
+                if self._removed:
+                    push_mode(self.recording)
+
+    def stand_aside(self) -> None:
+        """Leaves the program to a tracer or profiler of its own, for good; what was recorded is kept."""
+        if self.on:
+            self.problems.append("the program traces or profiles itself: nothing is recorded from there on")
+            self.stop()
+
+    def rewrite(self, patches: Patches, function: Any, hook: Hook) -> None:
+        """Puts a hook into a function of torch's or Python's; says so where that can't be done."""
         try:
-            yield
-        finally:
-            self._away -= 1
-            if self._away == 0 and self.on:
-                self._always.apply()
-                self.training.hook()
-                if self.full:
-                    self._full.apply()
-            if on and self.full:
-                push_mode(self.recording)
+            found = unwrapped(function)
+            patches.rewrite(found, rewritten(found, hook))
+        except CannotRewrite as reason:
+            self.problems.append(f"not recorded: {reason}")
+
+    def _settle_soon(self) -> None:
+        """Steps aside at the program's next line: a loop without steps gives no other place where its stack allows it."""
+        frame = sys._getframe(1)
+        while frame is not None and not is_counted(frame.f_code.co_filename):
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is None or not self._on_home_thread() or sys.gettrace() is not None or frame.f_trace is not None:
+            return
+        trace = self._settrace
+
+        def at_next_line(frame: FrameType, event: str, argument: Any) -> None:
+            trace(None)
+            frame.f_trace = None
+            self.guard(self.settle)
+
+        frame.f_trace = at_next_line
+        trace(lambda frame, event, argument: None)
 
     # ── what was seen ─────────────────────────────────────────────────────────────────────────────────────────────────
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -41,6 +41,12 @@ class Now(threading.local):
         self.phase = ""
         self.running = ""
         self.in_backward = 0
+        self.stepping = False
+        """Whether an optimizer's step runs that calls a closure of the program's."""
+        self.offered: list[Any] = []
+        """Of each running function that offers its call to a mode, what was offered while the mode was on; else None."""
+        self.calls: list[Any] = []
+        """What the hooks in other functions of torch keep from their beginning to their end."""
         self.identity = threading.get_ident()
 
 
@@ -49,7 +55,7 @@ class Event:
 
     __slots__ = (
         "index", "what", "places", "module", "args", "kwargs", "outputs", "writes", "first", "last", "thread", "grad", "inference",
-        "autocast", "phase", "steps", "backwards", "raised", "values", "dropped",
+        "autocast", "phase", "steps", "backwards", "raised", "values", "dropped", "known",
     )  # fmt: skip
     index: int
     first: int
@@ -61,6 +67,8 @@ class Event:
     phase: str
     steps: int
     backwards: int
+    known: int
+    """How many tensors had a number when it began."""
 
     def __init__(self, what: Any, places: tuple[Place, ...], module: int | None) -> None:
         self.what, self.places, self.module = what, places, module
@@ -96,6 +104,7 @@ class Tape:
         now = self.now
         modules = now.modules
         event = Event(what, places_from(frame), modules[-1] if modules else None)
+        event.known = self.facts.tensors.count
         held: Held = []
         take = self.take
         event.args = tuple([take(value, held) for value in args])
@@ -113,12 +122,13 @@ class Tape:
     def end(self, event: Event, held: Held, result: Any) -> None:
         """The call has returned."""
         event.last = _sequence()
-        if type(result) is torch.Tensor or is_a(result, torch.Tensor):
-            event.outputs.append(self.facts.raw(result))
-        elif result is not None and not is_one_of(type(result), _SIMPLE):
-            outputs: Held = []
-            self.take(result, outputs)
-            event.outputs = [raw for _, raw in outputs]
+        if result is not None and not is_one_of(type(result), _SIMPLE):
+            given = {id(tensor) for tensor, _ in held}
+            event.outputs = [self.facts.raw(t) for t in self._made(result, given, event.known)]
+        if _may_swap(event.what):
+            for tensor, raw in held[:1]:
+                with torch._C.DisableTorchFunction():
+                    self.facts.tensors.keep(tensor, raw[0])
         for tensor, raw in held:
             before = raw[9]
             if before is not None:
@@ -126,6 +136,21 @@ class Tape:
                 if after is not None and after != before:
                     self.wrote(event, tensor, raw, after)
         self.add(event)
+
+    def _made(self, result: Any, given: set[int], known: int, depth: int = 3) -> Iterator[torch.Tensor]:
+        """The tensors that a call has returned; those that it was not given are new, whatever was at their address before."""
+        kind = type(result)
+        if kind is torch.Tensor or is_a(result, torch.Tensor):
+            if id(result) not in given:
+                self.facts.tensors.renew(result, known)
+            yield result
+        elif depth and is_a(result, (list, tuple)):
+            builtin: Any = list if is_a(result, list) else tuple
+            for item in itertools.islice(builtin.__iter__(result), 512):
+                yield from self._made(item, given, known, depth - 1)
+        elif depth and kind is dict:
+            for item in list(result.values())[:64]:
+                yield from self._made(item, given, known, depth - 1)
 
     def failed(self, event: Event, held: Held, error: BaseException) -> None:
         """The call has raised: its operands' values are read now, while they are there."""
@@ -214,6 +239,12 @@ _args_of = vars(BaseException)["args"].__get__
 
 def _words(error: BaseException) -> str:
     return " ".join(part for part in _args_of(error) if type(part) is str)[:200]
+
+
+def _may_swap(what: Any) -> bool:
+    """Whether the call may give its first tensor another storage: `x.data = y`, `set_`, `resize_`."""
+    name = getattr(what, "__name__", "")
+    return name == "__set__" or name.startswith(("set_", "resize_"))
 
 
 def version_of(tensor: torch.Tensor) -> int | None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-import traceback as standard
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FrameType, TracebackType
-from typing import Any, TypeVar
+from types import CodeType, TracebackType
+from typing import TypeVar
 
-from .own import HIDDEN, is_own_code
-from .patches import Patches
+from .own import is_own_code
 
 T = TypeVar("T")
 
@@ -69,65 +64,3 @@ def strip_exception(error: BaseException, seen: set[int] | None = None) -> None:
     for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
         if isinstance(other, BaseException):
             strip_exception(other, seen)
-
-
-def install_views(patches: Patches) -> None:
-    """Lets Python's own traceback printing step over our frames, for tracebacks that the program prints itself."""
-    for name in ("_walk_tb_with_full_positions", "walk_tb"):
-        walk = getattr(standard, name, None)
-        if walk is not None:
-            patches.set(standard, name, _stepping_over(walk))
-    patches.set(standard, "walk_stack", _stack_without(standard.walk_stack))
-    hook = threading.excepthook
-
-    def excepthook(args: Any) -> None:
-        if args.exc_value is not None:
-            strip_exception(args.exc_value)
-            args = threading.ExceptHookArgs((args.exc_type, args.exc_value, args.exc_value.__traceback__, args.thread))
-        hook(args)
-
-    patches.set(threading, "excepthook", excepthook)
-
-
-def install_warnings(patches: Patches) -> None:
-    """Lets `stacklevel` count the program's frames and torch's, not ours or those that a mode doubles."""
-    original = warnings.warn
-
-    def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **kwargs: Any) -> None:
-        level = stacklevel + 1
-        if stacklevel > 1 and not kwargs:
-            level = _level(sys._getframe(1), stacklevel)
-        original(message, category, level, source, **kwargs)
-
-    patches.set(warnings, "warn", warn)
-
-
-def _level(frame: FrameType | None, stacklevel: int) -> int:
-    """What to ask of `warnings.warn` from one frame deeper, so that it names the frame that it would name without us."""
-    frames: list[FrameType] = []
-    while frame is not None:
-        if not ("importlib" in frame.f_code.co_filename and "_bootstrap" in frame.f_code.co_filename) or is_own_code(frame.f_code):
-            frames.append(frame)
-        frame = frame.f_back
-    plain = _kept(reversed(frames), lambda frame: frame.f_code)
-    if stacklevel > len(plain):
-        return len(frames) + 2
-    wanted = plain[-stacklevel]
-    counted = [f for f in frames if not f.f_code.co_filename.endswith(HIDDEN)]
-    return counted.index(wanted) + 2
-
-
-def _stack_without(walk: Callable[[FrameType | None], Iterator[Any]]) -> Callable[[FrameType | None], Iterator[Any]]:
-    def walked(frame: FrameType | None) -> Iterator[Any]:
-        if frame is None:
-            return walk(frame)
-        return iter(_kept(reversed(list(walk(frame))), lambda entry: entry[0].f_code)[::-1])
-
-    return walked
-
-
-def _stepping_over(walk: Callable[[TracebackType | None], Iterator[Any]]) -> Callable[[TracebackType | None], Iterator[Any]]:
-    def walked(tb: TracebackType | None) -> Iterator[Any]:
-        return walk(strip_traceback(tb))
-
-    return walked

@@ -15,8 +15,9 @@ from ..model import OptimizerFacts
 from .facts import Identities
 from .kinds import held_by, is_a
 from .loaders import Loaders
-from .mode import hide, remove_mode
+from .mode import remove_mode
 from .patches import Patches
+from .rewriting import Silent
 from .spans import Place, places_from, spans
 from .tape import Event, version_of
 
@@ -60,38 +61,20 @@ class Training:
         self._handles = []
 
     # ── optimizers ────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         recorder = self.recorder
         if not recorder.full:
-            return None
+            return
         try:
             recorder.recover()
-            recorder.tape.now.phase = "optimizer"
+            now = recorder.tape.now
             self._versions = {id(p): version_of(p) for p in _parameters(optimizer)}
-            wrapped = self._recorded_closure(args, kwargs)
-            remove_mode(recorder.recording)
-            return wrapped
+            now.stepping = callable(args[1] if len(args) > 1 else kwargs.get("closure"))
+            if not now.stepping:
+                now.phase = "optimizer"
+                remove_mode(recorder.recording)
         except Exception as fault:
             recorder.fault("before an optimizer's step", fault)
-            return None
-
-    def _recorded_closure(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")
-        if not callable(closure):
-            return None
-        recorder = self.recorder
-
-        def __torchwhy__() -> Any:
-            now = recorder.tape.now
-            before, now.phase = now.phase, ""
-            recorder.push()
-            try:
-                return closure()
-            finally:
-                now.phase = before
-                remove_mode(recorder.recording)
-
-        return ((args[0], __torchwhy__, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": __torchwhy__})
 
     def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         recorder = self.recorder
@@ -99,14 +82,14 @@ class Training:
         try:
             number = self.identities.of(optimizer)
             self.steps[number] = self.steps.get(number, 0) + 1
-            if recorder.full and tape.now.phase == "optimizer":
+            if recorder.full and (tape.now.phase == "optimizer" or tape.now.stepping):
                 event = tape.mark(f"optimizer.step:{type(optimizer).__qualname__}", sys._getframe(1))
                 for p in _parameters(optimizer):
                     after = version_of(p)
                     before = self._versions.get(id(p))
                     if after is not None and before is not None and after != before:
                         event.writes.append((tape.facts.tensors.of(p), tape.facts.raw(p)[10], after))
-                tape.now.phase = ""
+                tape.now.phase, tape.now.stepping = "", False
                 recorder.push()
             self._versions = {}
             tape.steps += 1
@@ -115,41 +98,15 @@ class Training:
             recorder.fault("after an optimizer's step", fault)
 
     def _see_zero_grad(self, patches: Patches) -> None:
-        recorder = self.recorder
         for owner, name in ((Optimizer, "optimizer.zero_grad"), (torch.nn.Module, "zero_grad")):
-            patches.set(owner, "zero_grad", self._zero_grad(owner.zero_grad, name, recorder))
-
-    @staticmethod
-    def _zero_grad(original: Any, name: str, recorder: Recorder) -> Any:
-        def __torchwhy__(self: Any, *args: Any, **kwargs: Any) -> Any:
-            recorder.recover()
-            pushed = recorder.full and recorder.guard(recorder.tape.mark, f"{name}:{type(self).__qualname__}", sys._getframe(1)) is not None
-            pushed = pushed and remove_mode(recorder.recording)
-            try:
-                return original(self, *args, **kwargs)
-            finally:
-                if pushed:
-                    recorder.push()
-
-        hide(__torchwhy__)  # type: ignore[arg-type]
-        return __torchwhy__
+            self.recorder.rewrite(patches, owner.zero_grad, Zeroing(self.recorder, name))
 
     def _see_constructions(self, patches: Patches) -> None:
-        recorder = self.recorder
         for owner in (Optimizer, torch.utils.data.DataLoader):
-            patches.set(owner, "__init__", self._construction(owner.__init__, recorder))
+            self.recorder.rewrite(patches, owner.__init__, Constructed(self))
 
-    def _construction(self, original: Any, recorder: Recorder) -> Any:
-        def __torchwhy__(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            if recorder.on:
-                recorder.guard(self._constructed, self_, sys._getframe(1), kwargs)
-            return original(self_, *args, **kwargs)
-
-        __torchwhy__.__wrapped__ = original  # type: ignore[attr-defined]
-        hide(__torchwhy__)  # type: ignore[arg-type]
-        return __torchwhy__
-
-    def _constructed(self, thing: Any, frame: FrameType | None, kwargs: dict[str, Any]) -> None:
+    def constructed(self, thing: Any, frame: FrameType | None) -> None:
+        """Notes where an optimizer or a loader is constructed; `frame` is that of a constructor."""
         while frame is not None and frame.f_code.co_name == "__init__" and frame.f_locals.get(frame.f_code.co_varnames[0]) is thing:
             frame = frame.f_back
         if isinstance(thing, Optimizer):
@@ -163,36 +120,10 @@ class Training:
         if original is None:
             self.recorder.problems.append("this torch has no torch.autograd._engine_run_backward: backward runs are not recorded")
             return
-        recorder = self.recorder
+        self.recorder.rewrite(patches, original, Backward(self))
 
-        def __torchwhy__(outputs: Any, *args: Any, **kwargs: Any) -> Any:
-            if not recorder.full:
-                return original(outputs, *args, **kwargs)
-            tape = recorder.tape
-            now = tape.now
-            begun = recorder.guard(self._begin_backward, outputs, args, kwargs, sys._getframe(1))
-            before, now.phase = now.phase, "backward"
-            now.in_backward += 1
-            pushed = recorder.push()
-            try:
-                result = original(outputs, *args, **kwargs)
-            except BaseException as error:
-                if begun is not None:
-                    recorder.guard(self._end_backward, *begun, error)
-                raise
-            finally:
-                now.in_backward -= 1
-                now.phase = before
-                if pushed:
-                    remove_mode(recorder.recording)
-            if begun is not None:
-                recorder.guard(self._end_backward, *begun, None)
-            return result
-
-        hide(__torchwhy__)  # type: ignore[arg-type]
-        patches.set(torch.autograd, "_engine_run_backward", __torchwhy__)
-
-    def _begin_backward(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> Any:
+    def begin_backward(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> Any:
+        """Takes down a backward run that is about to begin; `frame` is that of the function which the program called."""
         tape = self.recorder.tape
         roots = tuple(t for t in outputs if is_a(t, torch.Tensor))
         names = ("grad_tensors", "retain_graph", "create_graph", "inputs")
@@ -202,7 +133,8 @@ class Training:
         event.phase = "backward"
         return event, reachable(t.grad_fn for t in roots)
 
-    def _end_backward(self, event: Event, nodes: frozenset[int], error: BaseException | None) -> None:
+    def end_backward(self, event: Event, nodes: frozenset[int], error: BaseException | None) -> None:
+        """Takes down how it ended."""
         tape = self.recorder.tape
         event.last, event.raised = event.first, error is not None
         if error is None:
@@ -228,6 +160,89 @@ class Training:
             for n, t in self.identities.living()
             if is_a(t, Optimizer)
         )
+
+
+class Zeroing:
+    """The hook in `zero_grad`: one event."""
+
+    def __init__(self, recorder: Recorder, name: str) -> None:
+        self.recorder = recorder
+        self.name = name
+
+    def enter(self, owner: Any, *given: Any) -> None:
+        """The gradients are about to be zeroed."""
+        recorder = self.recorder
+        recorder.recover()
+        noted = recorder.full and recorder.guard(recorder.tape.mark, f"{self.name}:{type(owner).__qualname__}", sys._getframe(1))
+        recorder.tape.now.calls.append(noted and remove_mode(recorder.recording))
+
+    def leave(self, result: Any) -> Any:
+        """They are."""
+        self.fail()
+        return result
+
+    def fail(self) -> None:
+        """It is over."""
+        calls = self.recorder.tape.now.calls
+        if calls and calls.pop():
+            self.recorder.push()
+
+
+class Constructed(Silent):
+    """The hook in the constructors of optimizers and loaders."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+
+    def enter(self, thing: Any, *given: Any) -> None:
+        """Notes the place."""
+        recorder = self.training.recorder
+        if recorder.on:
+            recorder.guard(self.training.constructed, thing, sys._getframe(1))
+
+
+class Backward:
+    """The hook where torch enters its engine: the program's own functions that run in there are recorded too."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.recorder = training.recorder
+
+    def enter(self, outputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The engine is about to run."""
+        recorder = self.recorder
+        now = recorder.tape.now
+        if not recorder.full:
+            now.calls.append(None)
+            return
+        begun = recorder.guard(self.training.begin_backward, outputs, args, kwargs, sys._getframe(1).f_back)
+        now.calls.append((begun, now.phase, recorder.push()))
+        now.phase = "backward"
+        now.in_backward += 1
+
+    def leave(self, result: Any) -> Any:
+        """It has run."""
+        begun = self._end()
+        if begun is not None:
+            self.recorder.guard(self.training.end_backward, *begun, None)
+        return result
+
+    def fail(self) -> None:
+        """It has raised."""
+        begun, error = self._end(), sys.exc_info()[1]
+        if begun is not None:
+            self.recorder.guard(self.training.end_backward, *begun, error)
+
+    def _end(self) -> Any:
+        now = self.recorder.tape.now
+        entry = now.calls.pop() if now.calls else None
+        if entry is None:
+            return None
+        begun, now.phase, pushed = entry
+        now.in_backward -= 1
+        if pushed:
+            remove_mode(self.recorder.recording)
+        return begun
 
 
 def _parameters(optimizer: Optimizer) -> Iterable[torch.Tensor]:

@@ -14,12 +14,12 @@ import ast
 import gc
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from ..record.elsewhere import setprofile
 from ..record.spans import origin
 from .body import (
     Loop,
@@ -233,7 +233,7 @@ class _Watch:
         # what a script's functions see is its namespace itself; those of functions are copied
         own = frame.f_globals if is_script else {**frame.f_globals, **frame.f_locals}
         if self.wanted:
-            sys.setprofile(self._note)
+            setprofile(self._note)
         try:
             execute(code, own, self._rounds(piece, own))
             outcome = Outcome("ended", steps=self.steps)
@@ -243,7 +243,7 @@ class _Watch:
         except Exception as error:
             outcome = Outcome("raised", steps=self.steps, **described(error))
         finally:
-            sys.setprofile(None)
+            setprofile(None)
         first = self.rounds[0] if self.rounds else (self.steps, self.backwards)
         return Ran(outcome, *first, len(self.rounds), optimizers)
 

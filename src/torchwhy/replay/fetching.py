@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from ..model import Span
+from ..record.elsewhere import setprofile
 from ..record.spans import origin, span_of
 
 _ASKERS = ("torch/utils/data/_utils/fetch.py", "torch/utils/data/dataset.py")
@@ -66,8 +66,8 @@ def _seeing(given: list[Way]) -> Iterator[None]:
         else:
             below[id(asker)] = (value, way)
 
-    sys.setprofile(seen)
+    setprofile(seen)
     try:
         yield
     finally:
-        sys.setprofile(None)
+        setprofile(None)
