@@ -102,7 +102,7 @@ class Session:
             undo()
         if error is None:
             self._ended(0)
-        elif isinstance(error, SystemExit):
+        elif is_a(error, SystemExit):
             self._left(error)
         else:
             self.interrupted = type(error) is KeyboardInterrupt  # of another kind, Python does not end by the signal

@@ -48,8 +48,9 @@ def become_program(program: Program, options: Options) -> None:
     environment["PYTHONPATH"] = os.pathsep.join([own, *([environment["PYTHONPATH"]] if "PYTHONPATH" in environment else [])])
     environment[_GIVEN] = json.dumps({"program": asdict(program), "options": asdict(options)})
     what = ["-m", program.target] if program.is_module else [program.target]
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     os.execve(sys.executable, [*original[:words], *what, *program.arguments], environment)
 
 

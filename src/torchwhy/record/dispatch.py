@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .kinds import is_a
 from .mode import Refusal, hold_call, push_mode, remove_mode
 from .patches import Patches
 from .rewriting import CannotRewrite, rewritten_dispatch
@@ -77,7 +78,7 @@ class Offered:
                     event, held = begun
                     recorder.tape.failed(event, held, error)
                     hold_call(error, Refusal(func, args, kwargs, sys._getframe(1).f_code))
-                elif isinstance(error, Exception) and recorder.recording.asks(func):
+                elif is_a(error, Exception) and recorder.recording.asks(func):
                     recorder.recording.note_failed_question(func, sys._getframe(1), args, kwargs, error)
             except Exception as fault:
                 recorder.fault("after a failing op", fault)

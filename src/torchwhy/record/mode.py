@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
+from .kinds import is_a
 from .own import HIDDEN, is_own_code
 from .patches import Patches
 from .tape import Event, Held, Tape
@@ -126,7 +127,7 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
                 except Exception as fault:
                     self.fault("after a failing op", fault)
                 hold_call(error, Refusal(func, args, kwargs, caller))
-            elif func in _PASSED and isinstance(error, Exception):
+            elif func in _PASSED and is_a(error, Exception):
                 self.note_failed_question(func, sys._getframe(1), args, kwargs, error)
             leave_traceback(error, 2)
             raise
