@@ -53,7 +53,7 @@ def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr(limited, "_fork", refuse)
+    monkeypatch.setattr(limited, "fork", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     thought = limited.think(REPORT)
     assert thought.report.diagnoses == limited.judge(REPORT).diagnoses

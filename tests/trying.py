@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from torchwhy.replay.pristine import Pristine
+from torchwhy.replay.spaces import private_spaces
 from torchwhy.replay.trial import Outcome, Trial
 
 
@@ -23,3 +25,11 @@ class Trials:
 
 def execute(texts: Mapping[str, bytes], show: object) -> None:
     exec(compile(texts["/program.py"], "/program.py", "exec"), {"__name__": "__main__"})
+
+
+def in_own_spaces() -> int:
+    """A process that ends with 0 where it could have namespaces of its own."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if private_spaces(None) else 1)
+    return child

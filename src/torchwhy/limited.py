@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from .catalogue import load
 from .diagnose import is_torchs, judge, named, needs
 from .incident import from_plain, to_plain
 from .model import Evidence, Operand, Outcome, Report
+from .replay.forking import fork, unnoticed
 
 SECONDS = 5.0
 """CPU time that the reasoning has."""
@@ -79,7 +79,11 @@ class _Heard:
 def think(report: Report, seconds: float = SECONDS) -> Thought:
     """The report judged. Where that takes longer or is interrupted: without diagnoses, with the reason."""
     try:
-        heard = _forked(report, seconds) if hasattr(os, "fork") else _asked_anew(report, seconds)
+        if hasattr(os, "fork"):
+            with unnoticed():
+                heard = _forked(report, seconds)
+        else:
+            heard = _asked_anew(report, seconds)
     except OSError:
         try:
             heard = _asked_anew(report, seconds)
@@ -213,9 +217,7 @@ def _forked(report: Report, seconds: float) -> _Heard:
     load()  # once and for all children
     reader, writer = os.pipe()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other threads: they hold no lock that the child asks for
-            child = _fork()
+        child = fork()
     except OSError:
         os.close(reader)
         os.close(writer)
@@ -238,13 +240,6 @@ def _forked(report: Report, seconds: float) -> _Heard:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     how = _too_long(seconds) if number == signal.SIGPROF else f"its process died of signal {number}"
     return _Heard(bytes(said), ended or how, used.ru_utime + used.ru_stime)
-
-
-def _fork() -> int:
-    """The system's own fork: what a debugger puts into `os` in its place starts more than was asked for."""
-    import posix
-
-    return posix.fork()
 
 
 def _hear(reader: int, said: bytearray, most: float) -> str:

@@ -10,13 +10,13 @@ import torch  # noqa: F401
 from trying import Trials, execute
 
 from torchwhy.replay import fence
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 from torchwhy.replay.pristine import Start, keep_pristine
 
 
 @pytest.fixture(scope="session")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
-    if not fences():
+    if missing():
         pytest.skip("this platform has no fences")
     pristine = keep_pristine(execute, Start.now())
     assert pristine is not None
@@ -27,7 +27,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
 @pytest.fixture(scope="session")
 def closed_trials() -> Iterator[Trials]:
     """Where a process can't have a network of its own."""
-    if not fences():
+    if missing():
         pytest.skip("this platform has no fences")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fence, "private_spaces", lambda scratch: False)

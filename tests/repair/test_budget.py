@@ -10,14 +10,14 @@ from trying import Trials
 from torchwhy.model import Failure
 from torchwhy.repair.budget import Budget, Spent, why_late
 from torchwhy.repair.judgement import is_reproduced, judge, why_not_reproduced
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
 SLEEPS = "import time\ntime.sleep(1.2)\nraise ValueError('here')\n"
 WORKS = "while True:\n    pass\n"
 WORKS_ELSEWHERE = "import os, time\nif os.fork() == 0:\n    while True:\n        pass\ntime.sleep(30)\n"
 WAITS = "import os, time\nif os.fork() == 0:\n    time.sleep(30)\nos.wait()\n"
 
-needs_fences = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+needs_fences = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 
 @needs_fences

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from trying import Trials
+from trying import Trials, in_own_spaces
 
-from torchwhy.replay.landlock import fences
-from torchwhy.replay.spaces import private_spaces
+from torchwhy.replay.fence import missing
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 _CHANGES = {
     "delete": "import os; os.remove({kept!r})",
@@ -108,7 +107,7 @@ def test_only_the_trial_itself_is_called(trials: Trials) -> None:
 
 
 def test_what_a_trial_starts_can_meet(trials: Trials) -> None:
-    if os.waitstatus_to_exitcode(os.waitpid(_in_own_network(), 0)[1]):
+    if os.waitstatus_to_exitcode(os.waitpid(in_own_spaces(), 0)[1]):
         pytest.skip("no process may have a network of its own here")
     meet = """\
 import os, socket
@@ -122,16 +121,25 @@ raise ValueError(server.accept()[0].recv(4).decode())
     assert (outcome.error_type, outcome.message) == ("ValueError", "here")
 
 
-def _in_own_network() -> int:
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if private_spaces(None) else 1)
-    return child
-
-
 def test_what_was_tried_is_told(trials: Trials, outside: Path) -> None:
     assert trials.run(f"import os; os.symlink('/etc', {str(outside / 'link')!r})").denied == ("changes link",)
     assert trials.run("import subprocess; subprocess.run(['ls'])").denied == ("starts another program",)
+
+
+_REFUSED = {
+    "rights": "import ctypes, os\nif ctypes.CDLL(None, use_errno=True).chmod({kept!r}.encode(), 0o777):\n"
+    "    raise OSError(ctypes.get_errno(), 'by C')",
+    "by text": "import ctypes, os\nif ctypes.CDLL(None, use_errno=True).unlink({kept!r}.encode()):\n"
+    "    raise RuntimeError(f'no: {{os.strerror(ctypes.get_errno())}}')",
+    "as the cause": "import ctypes, os\ntry:\n    raise OSError(ctypes.get_errno() or 30, 'by C')\nexcept OSError:\n    1 / 0",
+}
+
+
+@pytest.mark.parametrize("harm", _REFUSED)
+def test_what_the_system_refused_is_told(trials: Trials, outside: Path, harm: str) -> None:
+    outcome = trials.run(_REFUSED[harm].format(kept=str(outside / "kept.txt")))
+    assert outcome.end == "raised" and outcome.refused != ""
+    assert trials.run("raise ValueError('else')").refused == ""
 
 
 def test_files_are_written_aside(trials: Trials, outside: Path) -> None:

@@ -11,7 +11,7 @@ from laboratory import Laboratory
 from torchwhy.model import Evidence, Failure, Fix, Verification
 from torchwhy.repair.effects import alteration
 from torchwhy.repair.judgement import as_hiding
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 from torchwhy.replay.trial import Outcome, Step
 
 CLASSES = """\
@@ -39,7 +39,7 @@ for step in range(3):
 UNPATCHED = Outcome("raised", steps=1, parameters=((4, 6), (4,)), seen=(Step((1.0,), 2, 1.0, 2),))
 
 
-@pytest.mark.skipif(not fences(), reason="this platform has no fences")
+@pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 @pytest.mark.parametrize("call", ["classifier(width, n_classes)", "classifier(16, 4)"])
 def test_arguments_in_each_others_place_are_not_first(laboratory: Laboratory, call: str) -> None:
     trial = laboratory.run({"main.py": CLASSES.format(call=call)}, verify=True)

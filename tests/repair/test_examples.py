@@ -7,11 +7,11 @@ from laboratory import Laboratory
 
 from torchwhy.catalogue import load
 from torchwhy.family import Family
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
 EXAMPLES = [(family, number) for family in load().families for number in range(len(family.examples))]
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 
 @pytest.mark.parametrize(("family", "number"), EXAMPLES, ids=lambda value: value.slug if isinstance(value, Family) else str(value))

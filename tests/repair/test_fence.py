@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import multiprocessing
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from trying import in_own_spaces
 
-from torchwhy.replay.child import in_child
-from torchwhy.replay.landlock import fences
+from torchwhy.replay import child as child_module
+from torchwhy.replay import fence
+from torchwhy.replay.child import can_fork, in_child, why_not
+from torchwhy.replay.fence import missing
+from torchwhy.replay.pristine import Start, keep_pristine
+from torchwhy.replay.trial import Trial
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 
 def _done(deed: Callable[[], object]) -> str:
@@ -125,3 +133,78 @@ def test_a_listener_hears_nothing_from_c(outside: Path) -> None:
         assert in_child(lambda: libc.connect(libc.socket(1, 1, 0), address, len(address)), 8.0) == -1
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+def test_no_socket_with_a_name_is_reached_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    libc = ctypes.CDLL(None)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as letters:
+        letters.bind("relative")
+        letters.setblocking(False)
+        address = b"\x01\x00relative\0"
+
+        def send(handle: int) -> int:
+            return int(libc.sendto(handle, b"x", 1, 0, address, len(address)))
+
+        assert send(libc.socket(1, 2, 0)) == 1 and letters.recv(1) == b"x"
+        assert in_child(lambda: send(libc.socket(1, 2, 0)), 8.0) == -1
+        pair = (ctypes.c_int * 2)()
+        assert in_child(lambda: libc.socketpair(1, 2, 0, pair), 8.0) == -1
+        assert in_child(lambda: libc.socketpair(1, 1, 0, pair) or send(pair[0]), 8.0) == -1
+        with pytest.raises(BlockingIOError):
+            letters.recv(1)
+
+
+def test_a_lock_is_not_taken_from_others(outside: Path) -> None:
+    with (outside / "kept.txt").open("r+") as held, (outside / "kept.txt").open() as again:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert _done(lambda: fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)) == ""
+        fcntl.flock(held, fcntl.LOCK_UN)
+
+        def lock() -> str:
+            fcntl.flock(again, fcntl.LOCK_EX)
+            time.sleep(1)
+            return ""
+
+        child = threading.Thread(target=lambda: fcntl.flock(held, fcntl.LOCK_EX))
+        child.start()
+        assert in_child(lock, 8.0) == ""
+        child.join(0.5)
+        assert not child.is_alive()
+
+
+def test_a_named_pipe_in_the_folder_is_not_read_from_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if os.waitstatus_to_exitcode(os.waitpid(in_own_spaces(), 0)[1]):
+        pytest.skip("no process may have a view of the files of its own here")
+    os.mkfifo("pipe")
+    handle, libc, read = os.open("pipe", os.O_RDWR | os.O_NONBLOCK), ctypes.CDLL(None), ctypes.create_string_buffer(9)
+    os.write(handle, b"x")
+    assert in_child(lambda: libc.read(libc.open(b"pipe", os.O_NONBLOCK), read, 9), 8.0) in (0, -1)
+    assert os.read(handle, 9) == b"x"
+    os.close(handle)
+
+
+@pytest.mark.parametrize("part", ["private_spaces", "part_from_memory", "fence_in"])
+def test_without_a_part_of_the_fence_nothing_is_run(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    def refuse(*_: object) -> bool:
+        raise OSError(f"no {part}")
+
+    monkeypatch.setattr(fence, part, refuse)
+    monkeypatch.setattr(child_module, "_refused", [])
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    assert in_child(lambda: os.write(writer, b"x"), 8.0) is None
+    assert child_module.unfenced() == f"no {part}"
+    assert not can_fork() and why_not() == f"no {part}"
+    fence.missing.cache_clear()
+    try:
+        assert fence.missing() == f"no {part}"
+        unfenced = keep_pristine(lambda *_: None, Start.now())
+        assert unfenced is not None and unfenced.run([Trial()])[0].fault == f"no {part}"
+        unfenced.close()
+    finally:
+        fence.missing.cache_clear()
+    os.close(reader)
+    os.close(writer)

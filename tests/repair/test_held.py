@@ -6,9 +6,9 @@ import pytest
 from laboratory import Laboratory
 from trials import assert_held
 
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 CASES = {
     "an old Function": (

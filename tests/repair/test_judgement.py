@@ -31,6 +31,11 @@ FAILURE = Failure("RuntimeError", "sizes 5 and 6", frames=(Frame(Span("t.py", 2)
         (replace(FAILED, line=3), OLD, "other"),
         (replace(FAILED, error_type="IndexError"), OLD, "other"),
         (replace(FAILED, error_type="PermissionError", denied=("writes a.txt",)), OLD, "not-run"),
+        (replace(FAILED, error_type="OSError", refused="OSError: Read-only file system"), OLD, "not-run"),
+        (replace(FAILED, message="[c10d] The client socket has failed to connect"), OLD, "not-run"),
+        (replace(FAILED, denied=("writes a.txt",)), OLD, "same"),
+        (Outcome("ended", exit_code=3, steps=5, denied=("starts another program",)), OLD, "not-run"),
+        (Outcome("died", fault="no landlock"), OLD, "not-run"),
     ],
 )
 def test_verdicts(outcome: Outcome, new: str, verdict: str) -> None:

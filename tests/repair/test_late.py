@@ -10,9 +10,9 @@ import torch
 from stepping import fail, verdict
 
 from torchwhy.replay.again import Ran, Steps
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 PROGRAM = """\
 import torch

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from laboratory import Laboratory
 
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 TWO_FAULTS = """\
 import torch

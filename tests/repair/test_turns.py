@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from laboratory import Laboratory
 
-from torchwhy.replay.landlock import fences
+from torchwhy.replay.fence import missing
 
-pytestmark = pytest.mark.skipif(not fences(), reason="this platform has no fences")
+pytestmark = pytest.mark.skipif(bool(missing()), reason="this platform has no fences")
 
 _HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\ntorch.manual_seed(0)\n"
 _TAIL = "optimizer.zero_grad()\nloss.backward()\noptimizer.step()\nprint('loss', round(loss.item(), 4))\n"

@@ -61,6 +61,8 @@ def why_not_reproduced(outcome: Outcome) -> str:
         return "the failure takes too long to come again"
     if outcome.end == "raised" and _CONNECTS.search(outcome.message):
         return "the program opens a connection, which a trial run may not"
+    if outcome.refused:
+        return f"a trial run may not do what the program needs ({outcome.refused})"
     if outcome.end == "raised":
         return f"run again, the program fails in another way ({outcome.error_type})"
     if outcome.end == "ended":
@@ -83,15 +85,26 @@ def judge(outcome: Outcome, unpatched: Outcome, old: str, new: str) -> Verificat
         return Verification(
             "gone", outcome.by, "the program ran to its end with it" + (" (forward, backward, optimizer)" if trained else "")
         )
+    if outcome.end == "raised" and _is_same(outcome, unpatched, old, new):
+        return Verification("same", outcome.by)  # it comes without the fence too
+    if why := why_refused(outcome):
+        return Verification("not-run", None, why)
     if outcome.end == "ended":
         return Verification("other", outcome.by, f"the program ends with exit code {outcome.exit_code}")
     if outcome.end == "died":
         return Verification("other", outcome.by, "the process died")
-    if outcome.denied:
-        return Verification("not-run", None, f"past the failure the program {outcome.denied[-1]}, which a trial run may not")
-    if _is_same(outcome, unpatched, old, new):
-        return Verification("same", outcome.by)
     return Verification("other", outcome.by, f"{outcome.file}:{outcome.line}: {shown_error(outcome)}")
+
+
+def why_refused(outcome: Outcome) -> str:
+    """What the fence did that may be why it ended so."""
+    if outcome.fault:
+        return f"the trial run could not be made: {outcome.fault}"
+    if outcome.denied:
+        return f"past the failure the program {outcome.denied[-1]}, which a trial run may not"
+    if outcome.refused or outcome.end == "raised" and _CONNECTS.search(outcome.message):
+        return f"past the failure a trial run may not do what the program needs ({outcome.refused or 'a connection'})"
+    return ""
 
 
 def shown_error(outcome: Outcome) -> str:

@@ -82,6 +82,11 @@ def proven_by_steps(report: Report, stepwise: Stepwise, wanted: Mapping[tuple[in
     return replace(report, diagnoses=tuple(diagnoses))
 
 
+def _with_fault(report: Report, fault: str) -> Report:
+    """The report that tells of a fault of trials themselves."""
+    return replace(report, problems=(*report.problems, f"no trial run could be made: {fault}")) if fault else report
+
+
 def unproven(report: Report, why: str) -> Report:
     """The report whose fixes were not run, and the reason."""
     note = Verification("not-run", None, why)
@@ -130,7 +135,7 @@ class _Proof:
     def made(self, wanted: Mapping[tuple[int, int], Candidate]) -> Report:
         unpatched = self._runs([Trial(seconds=self._left(), wall=self.budget.trial_wall)], 1)[0]
         if not is_reproduced(unpatched, self.failure):
-            return unproven(self.report, why_not_reproduced(unpatched))
+            return unproven(_with_fault(self.report, unpatched.fault), why_not_reproduced(unpatched))
         proven = dict(zip(wanted, self._tried(list(wanted.values()), unpatched)))
         diagnoses = []
         for d, diagnosis in enumerate(self.report.diagnoses):

@@ -47,6 +47,8 @@ class Stepwise:
     def _tried(self, made: Candidate) -> tuple[Ran | None, str]:
         """The run that shows it, in the smallest piece that holds a whole training step; or why
         there is none."""
+        if self.steps.why_not:
+            return None, self.steps.why_not
         why = "the failing step alone does not show it"
         for number in range(len(self.steps.pieces)):
             before = self._before(number)
@@ -61,7 +63,7 @@ class Stepwise:
                 return ran, ""
             else:
                 why = "what could be run again of it holds no step of an optimizer"
-        return None, why
+        return None, self.steps.why_not or why
 
     def _before(self, number: int) -> Ran | None:
         """How the unpatched piece failed; None where that was not as the program did."""

@@ -30,7 +30,7 @@ from .body import (
     loops_around,
     parsed,
 )
-from .child import can_fork, in_child
+from .child import in_child, why_not
 from .trial import Outcome
 
 _ROUNDS = 2
@@ -103,10 +103,15 @@ class Steps:
 
     def __init__(self, levels: list[TracebackType]) -> None:
         self.trees: dict[str, ast.Module | None] = {}
-        self.pieces = list(self._found(levels)) if can_fork() else []
+        self.pieces = [] if why_not() else list(self._found(levels))
         self.living = _Living.now() if self.pieces else _Living()
         self.spent = 0.0
         """Seconds of CPU time."""
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can run again from here."""
+        return why_not()
 
     def run(self, number: int, texts: Mapping[str, str], seconds: float) -> Ran | None:
         """How a piece ends with the new texts, by absolute path. None where it can't be run, or

@@ -15,10 +15,11 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Collection
+from types import ModuleType
 from typing import Any
 
 from .fence import fence_off
-from .landlock import die_with_parent
+from .landlock import MARK, die_with_parent
 from .sandbox import CHANGES, CONNECTS, STARTS, WRITES
 
 _FORKS = 64
@@ -35,7 +36,23 @@ def confine(scratch: str, keep: Collection[int], seconds: float, memory: int, te
     limit_memory(memory)
     os.register_at_fork(after_in_child=die_with_parent)
     network = fence_off(keep, scratch)
+    _mark_own_sockets()
     sys.addaudithook(_Guard(scratch, tell, network).hear)
+
+
+def _mark_own_sockets() -> None:
+    """Processes of the trial hand each other descriptors through sockets with a name: the fence knows these by their mark."""
+    from multiprocessing import connection
+
+    class Marked(socket.socket):
+        def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+            asked = family == socket.AF_UNIX and fileno is None and proto in (-1, 0)
+            super().__init__(family, type, MARK if asked else proto, fileno)
+
+    own: Any = ModuleType("socket")
+    vars(own).update(vars(socket))
+    own.socket = Marked
+    connection.socket = own  # type: ignore[attr-defined]
 
 
 class _Guard:

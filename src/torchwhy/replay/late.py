@@ -1,6 +1,6 @@
 """A failure that came while the recorder stood aside, looked at once more: the piece that failed is run again, recorded in full, in a child.
 
-Where no child can go on from here (CUDA, a platform without fork) only a module's call is run again, in this process: the program is over.
+Where no child can go on from here (CUDA, a platform without fences) nothing is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..model import Failure, GraphNode, ModuleFacts, OpRecord, SampleFacts
 from ..record.kinds import message_of
 from ..record.spans import origin
 from .body import pieces
-from .child import can_fork, in_child
+from .child import can_fork, in_child, unfenced
 
 if TYPE_CHECKING:
     from ..record.recorder import Recorder
@@ -44,21 +44,28 @@ Look = Callable[[BaseException], Replayed]
 
 def replay(error: BaseException, levels: list[TracebackType], recorder: "Recorder", look: Look) -> Replayed | None:
     """The first piece that fails in the same way when it is run again, as `look` sees it; None where none does."""
-    forks = can_fork()
-    for piece in pieces(levels, lambda file: origin(file) == "user")[: 3 if forks else 1]:
+    for piece in pieces(levels, lambda file: origin(file) == "user")[:3] if can_fork() else ():
 
         def attempt(piece: Callable[[], object] = piece) -> Replayed | None:
             return _attempt(piece, type(error).__name__, message_of(error), recorder, look)
 
-        found = in_child(attempt, SECONDS) if forks else None
+        found = in_child(attempt, SECONDS)
         if found is not None:
             return found
+    _tell_missing(recorder)
     return None
 
 
 def replay_text(piece: Callable[[], object], told: Failure, recorder: "Recorder", look: Look) -> Replayed | None:
     """The same for a failure in another process, of which only the text is known."""
-    return in_child(lambda: _attempt(piece, told.error_type, told.message, recorder, look), SECONDS)
+    found = in_child(lambda: _attempt(piece, told.error_type, told.message, recorder, look), SECONDS)
+    _tell_missing(recorder)
+    return found
+
+
+def _tell_missing(recorder: "Recorder") -> None:
+    if sys.platform == "linux" and (why := unfenced()):
+        recorder.problems.append(f"what failed was not run again, for it could not be closed off: {why}")
 
 
 def _attempt(piece: Callable[[], object], kind: str, message: str, recorder: "Recorder", look: Look) -> Replayed | None:

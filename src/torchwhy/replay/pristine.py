@@ -14,13 +14,13 @@ import socket
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
-from .landlock import fences
+from .fence import missing
+from .forking import fork, leave, out_of_the_way, unnoticed
 from .trial import Outcome, Trial, heard
 
 Show = Callable[[dict[str, Any]], None]
@@ -95,27 +95,45 @@ class Pristine:
         self._connection.sendall(json.dumps(message).encode() + b"\n")
 
 
+class Unfenced(Pristine):
+    """Stands in the place of an early self that can't keep its trials from doing harm: it runs none, and says why."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def prepare(self, modules: Sequence[str]) -> None:
+        pass
+
+    def run(self, trials: Sequence[Trial], at_once: int = 2) -> list[Outcome]:
+        return [Outcome(fault=self.why) for _ in trials]
+
+    def close(self) -> None:
+        pass
+
+
 def keep_pristine(execute: Execute, start: Start) -> Pristine | None:
     """Fork this process's early self; None where this platform can't keep a trial from doing harm."""
-    if not fences() or threading.current_thread() is not threading.main_thread():
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None
-    ours, theirs = socket.socketpair()
-    parent = os.pidfd_open(os.getpid())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # other threads: the child never goes on with what they did
-        middle = os.fork()
-    if middle == 0:
-        try:
-            ours.close()
-            if os.fork() == 0:
-                from .waiting import Waiting
+    if why := missing():
+        return Unfenced(why)
+    ours, theirs = (socket.socket(fileno=out_of_the_way(each.detach())) for each in socket.socketpair())
+    parent = out_of_the_way(os.pidfd_open(os.getpid()))
+    with unnoticed():
+        middle = fork()
+        if middle == 0:
+            try:
+                ours.close()
+                if fork() == 0:
+                    from .waiting import Waiting
 
-                Waiting(theirs, parent, execute, start).serve()
-        finally:
-            os._exit(0)
+                    Waiting(theirs, parent, execute, start).serve()
+            finally:
+                leave(0)
+        with contextlib.suppress(ChildProcessError):  # the program has the system wait for its children
+            os.waitpid(middle, 0)
     os.close(parent)
     theirs.close()
-    os.waitpid(middle, 0)
     return Pristine(ours)
 
 

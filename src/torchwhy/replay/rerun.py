@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.machinery
 import io
 import linecache
 import math
 import os
 import random
+import socket
 import sys
 import tempfile
 import time
@@ -31,6 +33,9 @@ from .trial import Elsewhere, Trial, failure_in
 Tell = Callable[..., None]
 _FULL_STEPS = 24
 _MOST_NUMBERS = 20_000_000
+_LINKS = 20
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED)
+_REFUSED = tuple(os.strerror(number) for number in _REFUSALS)
 _WAITS = 5
 """How many times longer than its grace in CPU time it may go on by the clock: it may sleep."""
 
@@ -53,14 +58,26 @@ def rerun(trial: Trial, tell: Tell, execute: Execute) -> None:
         execute(texts, (lambda evidence: tell(evidence=evidence)) if trial.record else None)
         watch.end("ended")
     except Elsewhere as error:
-        watch.end("raised", **error.said)
+        watch.end("raised", refused=_refusal(error), **error.said)
     except BaseException as end:
         failure = failure_in(end)
         if is_a(failure, SystemExit):
             code = failure.code if type(failure.code) in (int, bool) else int(failure.code is not None)
             watch.end("ended", exit_code=code)
         else:
-            watch.end("raised", **described(failure))
+            watch.end("raised", refused=_refusal(failure), **described(failure))
+
+
+def _refusal(error: BaseException | None) -> str:
+    """What an exception, or one that it came of, says as the system does when it refuses something; that may be the fence."""
+    for _ in range(_LINKS):
+        if error is None:
+            break
+        message = message_of(error)
+        if (is_a(error, OSError) and error.errno in _REFUSALS) or is_a(error, socket.gaierror) or any(t in message for t in _REFUSED):
+            return f"{type(error).__name__}: {message.strip().splitlines()[0] if message.strip() else ''}"[:200]
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def encoded(path: str, text: str) -> bytes:

@@ -1,6 +1,6 @@
 """Namespaces of its own for a child: a network with a loopback device only, System V memory and queues, and a view of the files.
 
-In that view all is read-only but the scratch folder, /dev/shm is empty and the child's own, and sockets that listen under a name are covered.
+In that view all is read-only but the scratch folder, /dev/shm is empty and the child's own, and named pipes in the working folder are covered.
 Linux's user namespaces (`man 7 user_namespaces`). Where a container or the system's settings forbid them, there are none.
 """
 
@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 _NEW_MOUNTS, _NEW_IPC, _NEW_USER, _NEW_NETWORK = 0x20000, 0x08000000, 0x10000000, 0x40000000
@@ -19,13 +20,14 @@ _NO_SUID, _NO_DEVICES, _BIND, _RECURSIVE, _SLAVE = 0x2, 0x4, 0x1000, 0x4000, 0x8
 _MOUNT_SETATTR, _AT_RECURSIVE, _HERE, _READ_ONLY = 442, 0x8000, -100, 1
 _SET_FLAGS, _UP = 0x8914, 1
 _SHARED = "/dev/shm"
+_MOST_ENTRIES = 10_000
 
 
 def private_spaces(scratch: str | None) -> bool:
     """Leave the machine's namespaces for empty ones, and say whether that was done. For a process with one thread; can't be taken back."""
     user, group = os.geteuid(), os.getegid()
-    names = _listening()
     try:
+        pipes = _pipes()
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_IPC | _NEW_MOUNTS) != 0:
             return False
@@ -36,16 +38,16 @@ def private_spaces(scratch: str | None) -> bool:
         _write("uid_map", f"{user} {user} 1")
         _write("gid_map", f"{group} {group} 1")
     try:
-        _part_from_mounts(libc, scratch, names)
+        _part_from_mounts(libc, scratch, pipes)
         _raise_loopback()
     except OSError:
         return False
     return True
 
 
-def _part_from_mounts(libc: Any, scratch: str | None, names: list[str]) -> None:
+def _part_from_mounts(libc: Any, scratch: str | None, pipes: list[str]) -> None:
     _mount(libc, None, "/", None, _RECURSIVE | _SLAVE)
-    for name in names:
+    for name in pipes:
         with suppress(OSError):  # gone by now
             _mount(libc, os.devnull, name, None, _BIND)
     if scratch is not None:
@@ -71,16 +73,11 @@ def _set_read_only(libc: Any, path: str, on: bool, flags: int) -> None:
         raise OSError(ctypes.get_errno(), f"read-only {path}")
 
 
-def _listening() -> list[str]:
-    """The sockets of this machine that have a name in the file system, as far as the name leads to one from here."""
-    names: set[str] = set()
-    with suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            name = "".join(line.rstrip("\n").split(None, 7)[7:])
-            with suppress(OSError, ValueError):
-                if name and name[0] != "@" and stat.S_ISSOCK(os.stat(name).st_mode):
-                    names.add(os.path.realpath(name))
-    return sorted(names)
+def _pipes() -> list[str]:
+    """The pipes with a name in the working folder: read by others, they would give away what is meant for the program."""
+    with os.scandir(".") as entries:
+        odd = [e for e in islice(entries, _MOST_ENTRIES) if not (e.is_symlink() or e.is_file() or e.is_dir())]
+        return [os.path.abspath(entry.path) for entry in odd if stat.S_ISFIFO(entry.stat().st_mode)]
 
 
 def _write(name: str, text: str) -> None:

@@ -63,6 +63,8 @@ class Outcome:
     """The sizes of what its optimizers were given, in that order."""
     denied: tuple[str, ...] = ()
     """What the program tried and a trial may not do."""
+    refused: str = ""
+    """What the exception says where the system refused something: where it does not come without the fence, it is the fence's."""
     seconds: float = 0.0
     """Of CPU time."""
     fault: str = ""
@@ -125,6 +127,7 @@ def _ended(outcome: Outcome, said: Mapping[str, Any]) -> Outcome:
         exit_code=int(said.get("exit_code", 0)),
         error_type=str(said.get("error_type", "")),
         message=str(said.get("message", "")),
+        refused=str(said.get("refused", "")),
         file=str(said.get("file", "")),
         line=int(said.get("line", 0)),
         function=str(said.get("function", "")),

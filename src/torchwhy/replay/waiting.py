@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from .apart import part_from_files
+from .forking import fork, leave
 from .landlock import die_with_parent
 from .pristine import Execute, Start
 from .trial import Trial
@@ -64,7 +65,7 @@ class Waiting:
                 self._finish(number, "ended")
             if self.folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
-            os._exit(0)
+            leave(0)
 
     def _settle(self) -> None:
         """Let go of all that is the program's: its terminal, its pipes, its signals, its half-done imports."""
@@ -110,12 +111,12 @@ class Waiting:
         os.makedirs(scratch, exist_ok=True)
         reader, writer = os.pipe()
         now = time.monotonic()
-        child = os.fork()
+        child = fork()
         if child == 0:
             try:
                 self._be_trial(trial, scratch, writer)
             finally:
-                os._exit(0)
+                leave(0)
         os.close(writer)
         self.running[number] = _Running(child, reader, scratch, trial.seconds, now + trial.wall, now + trial.seconds / _cores())
 
@@ -140,7 +141,7 @@ class Waiting:
 
             rerun(trial, tell, self.execute)
         except Exception as fault:
-            tell(fault=f"{type(fault).__name__}: {fault}")
+            tell(fault=str(fault) or type(fault).__name__)
 
     def _hear(self, number: int) -> None:
         running = self.running[number]
