@@ -50,30 +50,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .session import Options, Session
-
-    chosen = Options(
-        report=options.report,
-        format=options.format,
-        color=options.color,
-        quiet=options.quiet,
-        record=options.record,
-        verify=not options.no_verify,
-        budget=options.budget,
-        incident=options.incident,
-    )
+    chosen = {
+        "report": options.report,
+        "format": options.format,
+        "color": options.color,
+        "quiet": options.quiet,
+        "record": options.record,
+        "verify": not options.no_verify,
+        "budget": options.budget,
+        "incident": options.incident,
+    }
     try:
         program = _program(options)
-        session = Session(program, chosen, options.command)
+        program.load()
     except BadInput as error:
         return _refuse(error)
+    if options.command == "run":
+        from .launch.command import become_program
+
+        become_program(program, chosen)
+    from .session import Options, Session
+
+    session = Session(program, Options(**chosen), options.command)
     if options.command == "fix":
         from .fix import fix
 
         return fix(session, options.apply, options.allow_outside)
-    from .launch.native import become_program
-
-    become_program(program, chosen)
     session.run()
     return 0
 

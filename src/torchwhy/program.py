@@ -9,11 +9,16 @@ import os
 import runpy
 import sys
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType, ModuleType, TracebackType
 
 _launcher: list[ModuleType] = []
 """The module that started us. The interpreter borrows its names after a failure, so it must not go away."""
+
+
+_ALONE = "bBdEIOPqsuv"
+_WITH_VALUE = "WX"
 
 
 class BadInput(Exception):
@@ -139,3 +144,19 @@ def _is_known(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
+
+
+def count_flags(args: Sequence[str]) -> int | None:
+    """How many words come before the script or `-m`; None where the interpreter does something else."""
+    place = 1
+    while place < len(args):
+        word = args[place]
+        if not word.startswith("-"):
+            return place
+        if word == "-m":
+            return place if place + 1 < len(args) else None
+        letters = word[1:].lstrip(_ALONE)
+        if letters and letters[0] not in _WITH_VALUE or word == "-":
+            return None
+        place += 2 if len(letters) == 1 else 1
+    return None

@@ -8,11 +8,10 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
+from ..program import count_flags
 from ..record.spans import origin
 
 _LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
-_ALONE = "bBdEIOPqsuv"
-_WITH_VALUE = "WX"
 _WATCHED = """\
 import sys
 found = sys.path[:]
@@ -56,22 +55,6 @@ def _is_this_python(name: str, environment: Mapping[str, str] | None) -> bool:
     here, there = os.path.abspath(sys.executable), os.path.abspath(found)
     # two environments may share one interpreter by links, and differ in their packages: the folder says which
     return os.path.dirname(here) == os.path.dirname(there) and os.path.realpath(here) == os.path.realpath(there)
-
-
-def count_flags(args: Sequence[str]) -> int | None:
-    """How many words come before the script or `-m`; None where the interpreter does something else."""
-    place = 1
-    while place < len(args):
-        word = args[place]
-        if not word.startswith("-"):
-            return place
-        if word == "-m":
-            return place if place + 1 < len(args) else None
-        letters = word[1:].lstrip(_ALONE)
-        if letters and letters[0] not in _WITH_VALUE or word == "-":
-            return None
-        place += 2 if len(letters) == 1 else 1
-    return None
 
 
 def _is_users(program: Sequence[str], folder: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .compiled import Kept
 from .kinds import is_a
 from .mode import Refusal, hold_call, push_mode, remove_mode
 from .patches import Patches
@@ -96,11 +97,14 @@ class Offered:
 def install_offers(recorder: Recorder, patches: Patches) -> None:
     """Puts the hook into all functions of torch that offer their calls."""
     hook = Offered(recorder)
-    for function in _offering():
+    functions = list(_offering())
+    kept = Kept(str(torch.__version__), tuple(sorted({f.__code__.co_filename for f in functions})))
+    for function in functions:
         try:
-            patches.rewrite(function, rewritten_dispatch(function, hook))
+            patches.rewrite(function, rewritten_dispatch(function, hook, kept))
         except CannotRewrite:
             continue  # it meets the mode by its own offer then
+    kept.write()
 
 
 def _offering() -> Iterable[FunctionType]:

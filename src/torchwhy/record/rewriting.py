@@ -18,6 +18,8 @@ from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, Protocol, TypeVar
 
+from .compiled import Kept
+
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _HOOK = "\0torchwhy hook"
 """Stands for the hook in the compiled text, until it is put among the constants of the code."""
@@ -65,14 +67,18 @@ def rewritten(function: FunctionType, hook: Hook) -> CodeType:
     return put_hook(code, hook)
 
 
-def rewritten_dispatch(function: FunctionType, hook: Hook) -> CodeType:
+def rewritten_dispatch(function: FunctionType, hook: Hook, kept: Kept) -> CodeType:
     """The same for a function that offers its call to `__torch_function__` (torch/overrides.py): `enter` comes before
     the offer, with what is offered: the public function, its positional arguments and its keyword arguments.
 
     Raises:
         CannotRewrite: as above, or no such offer is found.
     """
-    return put_hook(_compile(function.__code__, _surround_dispatch), hook)
+    code = kept.get(function.__code__)
+    if code is None or not _can_replace(code, function.__code__):
+        code = _compile(function.__code__, _surround_dispatch)
+        kept.put(function.__code__, code)
+    return put_hook(code, hook)
 
 
 def unwrapped(function: Any) -> FunctionType:
