@@ -303,3 +303,39 @@ states.sum().backward()
         [sys.executable, "-m", "torchwhy", "run", "--no-verify", str(program)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1 and "modified by an inplace operation" in done.stderr and "TW0402" in done.stderr
+
+
+def test_a_mode_of_the_programs_sees_the_programs_calls_alone(recorder: Recorder) -> None:
+    seen: list[str] = []
+
+    class Watching(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    def calls() -> list[str]:
+        seen.clear()
+        x = torch.ones(3, requires_grad=True)
+        net = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.0))
+        with Watching():
+            torch.split(x, 1)
+            loss = F.dropout(x + 1, 0.0).norm() + net(x).sum()
+            loss.backward()
+            optimizer = torch.optim.SGD(net.parameters(), 0.1)
+            optimizer.step()
+            optimizer.zero_grad()
+            list(torch.utils.data.DataLoader([x.detach(), x.detach()]))
+            with pytest.raises(ValueError):
+                F.dropout(x, 2.0)
+        return list(seen)
+
+    recorded = calls()
+    recorder.stop()
+    assert recorded == calls()
+
+
+def test_no_override_is_reported_that_the_program_has_not(recorder: Recorder) -> None:
+    x = torch.ones(2)
+    assert not torch.overrides.has_torch_function((x,))
+    assert not torch.overrides.has_torch_function_unary(x)
+    assert not torch.overrides.has_torch_function_variadic(x, x)

@@ -58,8 +58,7 @@ class Noted:
         """The function returns."""
         begun = self._end()
         if begun is not None:
-            with torch._C.DisableTorchFunction():
-                self.recorder.guard(self.recorder.tape.end, *begun, result)
+            self.recorder.guard(self.recorder.tape.end, *begun, result)
         return result
 
     def fail(self) -> None:

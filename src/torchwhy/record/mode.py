@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -270,14 +271,6 @@ def install_views(mode: TorchFunctionMode, patches: Patches) -> None:
     def _is_torch_function_mode_enabled() -> bool:
         return bool(_is_enabled()) and not (_length() == 1 and mode_is_on(mode))
 
-    def has_torch_function(relevant: Any) -> bool:
-        pushed = remove_mode(mode)
-        try:
-            return bool(torch._C._has_torch_function(relevant))
-        finally:
-            if pushed:
-                push_mode(mode)
-
     seen = {
         "_len_torch_function_stack": (_length, _len_torch_function_stack),
         "_get_function_stack_at": (_at, _get_function_stack_at),
@@ -288,4 +281,23 @@ def install_views(mode: TorchFunctionMode, patches: Patches) -> None:
         for name, (original, view) in seen.items():
             if names.get(name) is original and (module, name) != _OFFERING:
                 patches.set(module, name, view)
-    patches.set(torch.overrides, "has_torch_function", has_torch_function)
+    for name in ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"):
+        patches.set(torch.overrides, name, _without(mode, getattr(torch.overrides, name)))
+
+
+def _without(mode: TorchFunctionMode, asks: Callable[..., Any]) -> Callable[..., bool]:
+    """A question of `torch.overrides` about overrides, answered while our mode is off.
+
+    torch's own modules have imported the question by itself: they are still told of the mode.
+    """
+
+    @functools.wraps(asks)
+    def has_torch_function(*relevant: Any) -> bool:
+        pushed = remove_mode(mode)
+        try:
+            return bool(asks(*relevant))
+        finally:
+            if pushed:
+                push_mode(mode)
+
+    return has_torch_function

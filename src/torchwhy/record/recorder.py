@@ -132,9 +132,10 @@ class Recorder:
         self.recording.idle = True
 
     def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Calls a hook of ours; its fault never reaches the program."""
+        """Calls a hook of ours: its fault never reaches the program, nor does what it asks of tensors its overrides and modes."""
         try:
-            return function(*args, **kwargs)
+            with torch._C.DisableTorchFunction():
+                return function(*args, **kwargs)
         except Exception as fault:
             self.fault(getattr(function, "__name__", "in a hook"), fault)
             return None

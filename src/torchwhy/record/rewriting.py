@@ -126,11 +126,6 @@ def _move(code: CodeType, lines: int) -> CodeType:
     return code.replace(co_firstlineno=code.co_firstlineno + lines, co_consts=inner)
 
 
-_FUTURES = 0
-for _name in __import__("__future__").all_feature_names:
-    _FUTURES |= getattr(__import__("__future__"), _name).compiler_flag
-
-
 def _find(module: CodeType, name: str, line: int) -> CodeType:
     waiting = [module]
     while waiting:

@@ -19,6 +19,8 @@ from .spans import Place, places_from
 _sequence: Callable[[], int] = getattr(torch._C._autograd, "_get_sequence_nr", lambda: 0)
 _any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", torch.is_autocast_enabled)
 _disabled = torch._C._disabled_torch_function_impl
+_Unseen = torch._C.DisableTorchFunction
+"""What is asked of a tensor meanwhile reaches no override and no mode of the program's, which may be on around a hook."""
 _SIMPLE = (int, float, bool, str, type(None))
 _FAILURES = 16
 _DESCRIBED = 64
@@ -107,9 +109,10 @@ class Tape:
         event.known = self.facts.tensors.count
         held: Held = []
         take = self.take
-        event.args = tuple([take(value, held) for value in args])
-        if kwargs:
-            event.kwargs = {name: take(value, held) for name, value in kwargs.items()}
+        with _Unseen():
+            event.args = tuple([take(value, held) for value in args])
+            if kwargs:
+                event.kwargs = {name: take(value, held) for name, value in kwargs.items()}
         event.thread = now.identity
         event.grad = torch.is_grad_enabled()
         event.inference = torch.is_inference_mode_enabled()
@@ -122,20 +125,23 @@ class Tape:
     def end(self, event: Event, held: Held, result: Any) -> None:
         """The call has returned."""
         event.last = _sequence()
+        with _Unseen():
+            self._read_result(event, held, result)
+        self.add(event)
+
+    def _read_result(self, event: Event, held: Held, result: Any) -> None:
         if result is not None and not is_one_of(type(result), _SIMPLE):
             given = {id(tensor) for tensor, _ in held}
             event.outputs = [self.facts.raw(t) for t in self._made(result, given, event.known)]
         if _may_swap(event.what):
             for tensor, raw in held[:1]:
-                with torch._C.DisableTorchFunction():
-                    self.facts.tensors.keep(tensor, raw[0])
+                self.facts.tensors.keep(tensor, raw[0])
         for tensor, raw in held:
             before = raw[9]
             if before is not None:
                 after = version_of(tensor)
                 if after is not None and after != before:
                     self.wrote(event, tensor, raw, after)
-        self.add(event)
 
     def _made(self, result: Any, given: set[int], known: int, depth: int = 3) -> Iterator[torch.Tensor]:
         """The tensors that a call has returned; those that it was not given are new, whatever was at their address before."""
@@ -163,10 +169,11 @@ class Tape:
             self._described += 1
             lost = "CUDA error" in text or type(error).__name__ == "AcceleratorError"
             event.values = {}
-            for tensor, raw in held[:16]:
-                values = None if lost and tensor.is_cuda else value_facts(tensor)
-                if values is not None:
-                    event.values[raw[0]] = values
+            with _Unseen():
+                for tensor, raw in held[:16]:
+                    values = None if lost and tensor.is_cuda else value_facts(tensor)
+                    if values is not None:
+                        event.values[raw[0]] = values
 
     def noted(self, error: BaseException) -> Event | None:
         """The event that raised this exception, by identity."""

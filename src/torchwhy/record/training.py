@@ -68,7 +68,8 @@ class Training:
         try:
             recorder.recover()
             now = recorder.tape.now
-            self._versions = {id(p): version_of(p) for p in _parameters(optimizer)}
+            with torch._C.DisableTorchFunction():
+                self._versions = {id(p): version_of(p) for p in _parameters(optimizer)}
             now.stepping = callable(args[1] if len(args) > 1 else kwargs.get("closure"))
             if not now.stepping:
                 now.phase = "optimizer"
@@ -84,11 +85,8 @@ class Training:
             self.steps[number] = self.steps.get(number, 0) + 1
             if recorder.full and (tape.now.phase == "optimizer" or tape.now.stepping):
                 event = tape.mark(f"optimizer.step:{type(optimizer).__qualname__}", sys._getframe(1))
-                for p in _parameters(optimizer):
-                    after = version_of(p)
-                    before = self._versions.get(id(p))
-                    if after is not None and before is not None and after != before:
-                        event.writes.append((tape.facts.tensors.of(p), tape.facts.raw(p)[10], after))
+                with torch._C.DisableTorchFunction():
+                    self._note_writes(optimizer, event)
                 tape.now.phase, tape.now.stepping = "", False
                 recorder.push()
             self._versions = {}
@@ -96,6 +94,14 @@ class Training:
             recorder.settle()
         except Exception as fault:
             recorder.fault("after an optimizer's step", fault)
+
+    def _note_writes(self, optimizer: Optimizer, event: Event) -> None:
+        facts = self.recorder.tape.facts
+        for p in _parameters(optimizer):
+            after = version_of(p)
+            before = self._versions.get(id(p))
+            if after is not None and before is not None and after != before:
+                event.writes.append((facts.tensors.of(p), facts.raw(p)[10], after))
 
     def _see_zero_grad(self, patches: Patches) -> None:
         for owner, name in ((Optimizer, "optimizer.zero_grad"), (torch.nn.Module, "zero_grad")):
