@@ -273,7 +273,8 @@ class Session:
 
         if self.stopped:
             return unjudged(report, INTERRUPTED)
-        limit = max(SECONDS, self.options.budget or 0)
+        spent = _cpu_time() - self.ended_cpu  # the user waits for the gathering as well
+        limit = max(1.0, max(SECONDS, self.options.budget or 0) - spent)
         thought = think(report, limit)
         self.stopped = thought.interrupted
         if thought.report.outcome != "failed" or self.refused is None or self.error is None:

@@ -111,6 +111,10 @@ class Failure:
         if len(self.message) > MESSAGE:
             object.__setattr__(self, "message", shortened(self.message, MESSAGE))
 
+    def __hash__(self) -> int:
+        """Of little: what is remembered for a failure is asked for often, and all of it holds much."""
+        return hash((self.error_type, self.message, self.thread, self.process, len(self.frames)))
+
     @property
     def user_frames(self) -> tuple[Frame, ...]:
         return tuple(f for f in self.frames if f.origin == "user")
@@ -206,6 +210,10 @@ class Evidence:
     consequences: tuple[str, ...] = ()
     """What failed because this one did, one line each."""
     problems: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        """Of little, as of a failure: thousands of ops and modules would be gone through at each question."""
+        return hash((self.failure, len(self.ops), len(self.modules), len(self.sources), self.from_text))
 
     def source(self, file: str) -> str | None:
         return next((text for name, text in self.sources if name == file), None)

@@ -9,7 +9,7 @@ import inspect
 import linecache
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,11 @@ _RECONSTRUCT = copy._reconstruct.__code__  # type: ignore[attr-defined]
 _SIMPLE = (int, float, bool, str, type(None))
 _OF_TORCH = frozenset(vars(nn.Module()))
 _LOOSE = 64
+_DEEPEST = 40
+MOST = 4000
+"""Modules that are described: some tenths of a millisecond each, with the program waiting at its end."""
+_Signatures = dict[int, "list[inspect.Parameter] | None"]
+"""By the class's identity, while its modules are described."""
 
 
 class Birth:
@@ -49,6 +54,8 @@ class Modules:
         self.facts = facts
         self.identities = Identities()
         self.births: dict[int, Birth] = {}
+        self.left_out = 0
+        """How many were not described when it was asked last."""
 
     def born(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
         """Notes a construction. A copy keeps the birth of its original."""
@@ -67,11 +74,12 @@ class Modules:
 
     def passed(self, module: nn.Module) -> dict[str, Value]:
         """What the module's constructor call gave, by parameter name; empty where it was not seen."""
-        settings, passed, _ = _bind(type(module), self.births.get(self.identities.of(module)))
+        kind = type(module)
+        settings, passed, _ = _bind(kind, self.births.get(self.identities.of(module)), _parameters(kind))
         return {argument.name: argument.value for argument in settings if argument.name in passed}
 
-    def module_facts(self, roots: Mapping[str, nn.Module]) -> tuple[ModuleFacts, ...]:
-        """All living modules, each under the path from the first root that holds it."""
+    def module_facts(self, roots: Mapping[str, nn.Module], latest: Iterable[int] = ()) -> tuple[ModuleFacts, ...]:
+        """The living modules, each under the path from the first root that holds it; of very many, those that ran last and what holds them."""
         names: dict[int, str] = {}
         modules: dict[int, nn.Module] = dict(self.identities.living())
         for name, root in roots.items():
@@ -85,8 +93,11 @@ class Modules:
                 name, count = f"{own}_{count}", count + 1
             taken.add(name)
             self._name(name, top, names, modules)
+        signatures: _Signatures = {}
+        described = _described(modules, names, latest)
+        self.left_out = len(modules) - len(described)
         return tuple(
-            self._facts_of(number, modules[number], names.get(number, name_of(type(modules[number])))) for number in sorted(modules)
+            self._facts_of(number, modules[number], names.get(number, name_of(type(modules[number]))), signatures) for number in described
         )
 
     def _name(self, name: str, root: nn.Module, names: dict[int, str], modules: dict[int, nn.Module]) -> None:
@@ -100,10 +111,12 @@ class Modules:
                 held = {**children(module), **loose(module, nn.Module)}
                 waiting.extend((f"{path}.{key}", child) for key, child in reversed(held.items()))
 
-    def _facts_of(self, number: int, module: nn.Module, fqn: str) -> ModuleFacts:
+    def _facts_of(self, number: int, module: nn.Module, fqn: str, signatures: _Signatures) -> ModuleFacts:
         kind = type(module)
         birth = self.births.get(number)
-        settings, passed, signature = _bind(kind, birth)
+        if id(kind) not in signatures:
+            signatures[id(kind)] = _parameters(kind)
+        settings, passed, signature = _bind(kind, birth, signatures[id(kind)])
         given = {argument.name for argument in settings}
         state = held_by(module)
         for name, value in state.items():
@@ -172,14 +185,37 @@ def _constructor(kind: Any) -> Any:
     return kind.__init__
 
 
-def _bind(kind: type, birth: Birth | None) -> tuple[list[Argument], tuple[str, ...], tuple[str, ...]]:
-    """The constructor's arguments by parameter name with defaults, those passed, and the parameters in order."""
+def _parameters(kind: type) -> list[inspect.Parameter] | None:
+    """The constructor's, without `self`; None where they can't be had."""
     try:
         parameters = list(inspect.signature(_constructor(kind)).parameters.values())[1:]
     except (TypeError, ValueError):
+        return None
+    return parameters[1:] if _constructor(kind) is nn.RNNBase.__init__ and kind is not nn.RNNBase else parameters
+
+
+def _described(modules: Mapping[int, nn.Module], names: Mapping[int, str], latest: Iterable[int]) -> list[int]:
+    """The modules to describe, in their order: all, or those that ran last, the containers on their paths, and the youngest."""
+    if len(modules) <= MOST:
+        return sorted(modules)
+    numbers = {name: number for number, name in reversed(list(names.items()))}
+    chosen: dict[int, None] = {}
+    for number in (*latest, *sorted(modules, reverse=True)):
+        if len(chosen) >= MOST:
+            break
+        if number in modules and number not in chosen:
+            parts = names.get(number, "").split(".")[:_DEEPEST]
+            paths = (numbers.get(".".join(parts[:end])) for end in range(1, len(parts)))
+            chosen.update(dict.fromkeys([*(above for above in paths if above is not None), number]))
+    return sorted(chosen)
+
+
+def _bind(
+    kind: type, birth: Birth | None, parameters: list[inspect.Parameter] | None
+) -> tuple[list[Argument], tuple[str, ...], tuple[str, ...]]:
+    """The constructor's arguments by parameter name with defaults, those passed, and the parameters in order."""
+    if parameters is None:
         return [], (), ()
-    if _constructor(kind) is nn.RNNBase.__init__ and kind is not nn.RNNBase:
-        parameters = parameters[1:]
     order = tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
     if birth is None:
         return [], (), order

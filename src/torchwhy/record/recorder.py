@@ -287,9 +287,14 @@ class Recorder:
         return self._facts.describe(value)
 
     def module_facts(self, roots: Mapping[str, nn.Module] = {}) -> tuple[ModuleFacts, ...]:
-        """All living modules seen, named from the given roots."""
+        """All living modules seen, named from the given roots; of very many, those that ran last."""
+        latest = dict.fromkeys(event.module for event in reversed(list(self.tape.events)) if event.module is not None)
         with self._quiet():
-            return self.modules.module_facts(roots)
+            found = self.modules.module_facts(roots, latest)
+        if self.modules.left_out:
+            said = f"{self.modules.left_out:,} modules are not described, only those that ran last and the youngest"
+            self.problems = list(dict.fromkeys([*self.problems, said]))
+        return found
 
     def module_id(self, module: nn.Module) -> int:
         """The number that `OpRecord.module` and `ModuleFacts.id` have for this module."""
