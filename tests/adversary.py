@@ -61,7 +61,7 @@ def patterns() -> tuple[Asked, ...]:
 
 
 def _imported(place: Path) -> ModuleType | None:
-    if place.stem in ("ask_torch", "__main__", "__init__"):
+    if place.stem in ("ask_torch", "__main__", "__init__", "sitecustomize"):  # those that act when they are loaded
         return None
     try:
         return importlib.import_module(".".join(("torchwhy", *place.with_suffix("").parts)))

@@ -85,7 +85,15 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    started: list[int] = []
+    fork = limited.fork
+
+    def fork_and_note() -> int:
+        started.append(fork())
+        return started[-1]
+
     monkeypatch.setattr(limited, "_hear", hear_and_interrupt)
+    monkeypatch.setattr(limited, "fork", fork_and_note)
     before = signal.signal(signal.SIGALRM, interrupt)
     began = time.monotonic()
     try:
@@ -94,8 +102,8 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.signal(signal.SIGALRM, before)
     assert thought.interrupted
     assert time.monotonic() - began < 2
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    with pytest.raises(ChildProcessError):  # it has been waited for
+        os.waitpid(started[0], os.WNOHANG)
 
 
 def test_a_long_message_is_cut() -> None:

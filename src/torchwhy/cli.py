@@ -145,9 +145,9 @@ def _diagnosed_again(report: Report) -> Report:
         from .explain import explain_evidence
 
         return replace(explain_evidence(report.evidence), incident=True)
-    from .diagnose import judge
+    from .limited import think
 
-    return judge(replace(report, problems=()))
+    return think(replace(report, problems=())).report
 
 
 def _explain(options: argparse.Namespace) -> int:
