@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     }
     try:
         program = _program(options)
-        program.load()
+        loaded = program.load()
     except BadInput as error:
         return _refuse(error)
     if options.command == "run":
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         become_program(program, chosen)
     from .session import Options, Session
 
-    session = Session(program, Options(**chosen), options.command)
+    session = Session(program, Options(**chosen), options.command, loaded)
     if options.command == "fix":
         from .fix import fix
 

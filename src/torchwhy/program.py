@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import io
+import marshal
 import os
 import runpy
 import sys
@@ -35,8 +36,19 @@ class Program:
 
     @property
     def is_archive(self) -> bool:
-        """Whether it is a folder or an archive, whose `__main__.py` runs."""
-        return os.path.isdir(self.target) or self.target.endswith((".zip", ".pyz"))
+        """Whether it is a folder or an archive, whose `__main__.py` runs: the interpreter asks its import system."""
+        for hook in sys.path_hooks:
+            try:
+                hook(absolute_path(self.target))
+            except ImportError:
+                continue
+            return True
+        return False
+
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether another interpreter finds the same text, which isn't so where it comes through a pipe."""
+        return self.is_module or os.path.isdir(self.target) or os.path.isfile(self.target)
 
     def load(self) -> Loaded:
         """Check that it can be run at all, before anything is changed."""
@@ -49,6 +61,8 @@ class Program:
                 source = file.read()
         except OSError as error:
             raise BadInput(f"can't open {self.target!r}: {error.strerror or error}") from None
+        if self.target.endswith(".pyc") or source[:2] == importlib.util.MAGIC_NUMBER[:2]:
+            return Loaded(self, code=_unmarshalled(source, self.target))
         check_is_text(source, self.target)
         return Loaded(self, source)
 
@@ -67,10 +81,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A program that exists. `source` is the text of a plain script, as bytes."""
+    """A program that exists. `source` is the text of a plain script, as bytes, `code` that of a compiled one."""
 
     program: Program
     source: bytes | None = None
+    code: CodeType | None = None
 
     def execute(self) -> None:
         """Run it as `__main__`. What it raises comes out as it is; `without_us` takes our frames off."""
@@ -80,15 +95,16 @@ class Loaded:
         main = ModuleType("__main__")
         main.__dict__.update(__builtins__=sys.modules["builtins"], **{name: {} for name in ("__annotations__",) if name in old.__dict__})
         sys.modules["__main__"] = main
-        if self.source is not None:
+        if self.source is not None or self.code is not None:
             path = absolute_path(program.target)
             sys.argv[:] = [program.target, *program.arguments]
             _set_first_path(os.path.dirname(os.path.realpath(program.target)))
             main.__file__ = path
-            main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+            kind = importlib.machinery.SourceFileLoader if self.code is None else importlib.machinery.SourcelessFileLoader
+            main.__loader__ = kind("__main__", path)
             if "__cached__" in globals():  # a module from a file has one in this Python
                 main.__dict__["__cached__"] = None
-            exec(_compile(self.source, path), main.__dict__)
+            exec(self.code or _compile(self.source or b"", path), main.__dict__)
         elif program.is_module:
             sys.argv[:] = ["-m", *program.arguments]
             _set_first_path(os.getcwd())
@@ -123,13 +139,29 @@ def check_is_text(source: bytes, name: str) -> None:
         raise BadInput(f"{name!r} is not a Python program: it holds null bytes")
 
 
+def _unmarshalled(data: bytes, name: str) -> CodeType:
+    """The code in a compiled file."""
+    try:
+        code = marshal.loads(data[16:]) if data[:4] == importlib.util.MAGIC_NUMBER else None
+    except (EOFError, ValueError, TypeError):
+        code = None
+    if not isinstance(code, CodeType):
+        raise BadInput(f"{name!r} was not compiled by this Python")
+    return code
+
+
 def _compile(source: bytes, path: str) -> CodeType:
     return compile(source, path, "exec", dont_inherit=True)
 
 
 def absolute_path(path: str) -> str:
     """As the interpreter makes a script's path absolute: not normalised where the system's own function doesn't."""
-    return os.path.abspath(path) if os.name == "nt" else os.path.join(os.getcwd(), path)
+    if os.name == "nt":
+        return os.path.abspath(path)
+    try:
+        return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+    except FileNotFoundError:  # the folder that we stand in is gone
+        return path
 
 
 def _set_first_path(entry: str) -> None:

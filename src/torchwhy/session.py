@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .arrival import Arrival
+from .launch.apart import Apart
 from .processes.watch import Watch
-from .program import Program
+from .program import Loaded, Program
 from .record.kinds import forget_messages, is_a
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class Options:
 class Session:
     """One `torchwhy run`."""
 
-    def __init__(self, program: Program, options: Options, command: str = "run") -> None:
-        self.loaded = program.load()
+    def __init__(self, program: Program, options: Options, command: str = "run", loaded: Loaded | None = None) -> None:
+        self.apart = Apart()
+        self.loaded = loaded or program.load()
         self.options = options
         self.command = command
         self.process = os.getpid()
@@ -67,6 +69,10 @@ class Session:
         self.finished = self.interrupted = self.stopped = False
         self.ending: Evidence | None = None
         self.when_ended: list[Callable[[], None]] = []
+        self.when_over: list[Callable[[], None]] = []
+        """What the interpreter does once the program has ended well or its failure has been shown."""
+        self.is_below = False
+        """Whether the program runs below frames of ours."""
         self.notes: tuple[str, ...] = ()
         self.in_program = False
         self.arrival = Arrival("torch", self._torch_is_here)
@@ -78,6 +84,11 @@ class Session:
     def run(self) -> None:
         """Run the program to its end, below frames of ours; what it raises comes out."""
         self.begin()
+        self.go()
+
+    def go(self) -> None:
+        """The program itself, below frames of ours."""
+        self.is_below = True
         try:
             self.loaded.execute()
         except BaseException as error:
@@ -98,17 +109,23 @@ class Session:
 
     def end(self, error: BaseException | None) -> None:
         """The program has come to its end, or `error` is about to leave it."""
+        with self.apart:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         for undo in self.when_ended:
             undo()
         if error is None:
             self._ended(0)
+            self._is_over()
         elif is_a(error, SystemExit):
             self._left(error)
         else:
             self.interrupted = type(error) is KeyboardInterrupt  # of another kind, Python does not end by the signal
             self._ended(130 if self.interrupted else 1)
+            self.error = error
             self._note_failing(error)
-            self._follow(sys.excepthook)
+            self._follow(getattr(sys, "excepthook", None))
 
     def _left(self, end: SystemExit) -> None:
         from .replay.trial import failure_in
@@ -124,24 +141,39 @@ class Session:
 
                 self.ending = describe(end)
 
-    def _follow(self, hook: Callable[..., Any]) -> None:
+    def _follow(self, hook: Any) -> None:
         """Speak after `hook`, the program's own way of showing an exception (mostly Python's)."""
+        if not self.is_below and hook is not sys.__excepthook__:  # its frames, and what it raises, are to be its own
+            with self._guard("the traceback could not be cleaned"):
+                from .trace import take_us_off
+
+                if self.error is not None:
+                    take_us_off(self.error)
+            atexit.register(self.finish)
+            self._prepare_trials()
+            return
 
         def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-            from .trace import take_us_off
+            with self.apart:
+                with self._guard("the traceback could not be cleaned"):
+                    from .trace import take_us_off
 
-            trace = take_us_off(error)
-            sys.last_traceback = trace
-            sys.excepthook = hook
-            self._prepare_trials()
+                    trace = sys.last_traceback = take_us_off(error)
+                sys.excepthook = hook
+                self._prepare_trials()
+            self.error = error
             try:
                 hook(kind, error, trace)
             finally:
-                if self._is_ours():
-                    self._gather(error)
-                    self.finish()
+                self.finish()
+                self._is_over()
 
         sys.excepthook = show
+
+    def _is_over(self) -> None:
+        for deed in self.when_over:
+            deed()
+        self.when_over.clear()
 
     def _gather(self, error: BaseException) -> None:
         began = time.perf_counter()
@@ -159,7 +191,13 @@ class Session:
         """Diagnose, show, write; once, and only in the process that the user started."""
         if self.finished or not self._is_ours():
             return
+        with self.apart:
+            self._finish()
+
+    def _finish(self) -> None:
         self.finished = True
+        if self.error is not None and self.evidence is None:
+            self._gather(self.error)
         os._exit = self._really_exit
         self.arrival.give_up()
         with self._guard("the recorder could not be stopped"):
@@ -178,7 +216,7 @@ class Session:
             forget_messages()
             if self.pristine is not None:
                 self.pristine.close()
-        if self.interrupted and self.loaded.source is not None:
+        if self.interrupted:
             _keep_interrupted()
 
     def _tell_parent(self, path: str) -> None:
@@ -308,7 +346,8 @@ class Session:
             else:
                 took = Spent(self.ended_cpu - self.arrived_cpu, self.ended - self.arrived)
                 try:
-                    report = prove(report, self.pristine.run, self._diagnosed, self._steps, took, self.options.budget)
+                    with self.apart.left():
+                        report = prove(report, self.pristine.run, self._diagnosed, self._steps, took, self.options.budget)
                 except KeyboardInterrupt:
                     report = unproven(report, "interrupted")
         return replace(report, timing=replace(report.timing, verification_s=time.perf_counter() - began))

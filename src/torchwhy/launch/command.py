@@ -21,6 +21,8 @@ from typing import Any
 from ..program import Program, count_flags
 
 _GIVEN = "TORCHWHY_START"
+_PATH = "TORCHWHY_PATH"
+"""The environment's own PYTHONPATH, where it has one."""
 
 
 def become_program(program: Program, options: Mapping[str, Any]) -> None:
@@ -30,11 +32,13 @@ def become_program(program: Program, options: Mapping[str, Any]) -> None:
     if os.name != "posix" or not sys.executable or flags.ignore_environment or flags.no_site or not original:
         return
     words = count_flags(original)
-    if words is None:
+    if words is None or not program.can_be_read_again:
         return
     environment = dict(os.environ)
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
-    environment["PYTHONPATH"] = os.pathsep.join([own, *([environment["PYTHONPATH"]] if "PYTHONPATH" in environment else [])])
+    if "PYTHONPATH" in environment:
+        environment[_PATH] = environment["PYTHONPATH"]
+    environment["PYTHONPATH"] = os.pathsep.join([own, *filter(None, [environment.get(_PATH)])])
     environment[_GIVEN] = json.dumps({"program": asdict(program), "options": dict(options)})
     what = ["-m", program.target] if program.is_module else [program.target]
     for stream in (sys.stdout, sys.stderr):

@@ -9,22 +9,24 @@ import sys
 
 
 def _begin() -> None:
+    known, modules = set(sys.path_importer_cache), frozenset(sys.modules)
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if entry != here]
     sys.path_importer_cache.pop(here, None)
-    given = os.environ.pop("TORCHWHY_START", None)
-    rest = os.environ.pop("PYTHONPATH", "").partition(os.pathsep)[2]
-    if rest:
-        os.environ["PYTHONPATH"] = rest
+    given, path = os.environ.pop("TORCHWHY_START", None), os.environ.pop("TORCHWHY_PATH", None)
+    del os.environ["PYTHONPATH"]
+    if path is not None:
+        os.environ["PYTHONPATH"] = path
     if given is None:
         return
     found = sys.path[:]
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(here))))
     try:
-        from torchwhy.launch.native import prepare
+        from torchwhy.launch.native import forget_importers, prepare
     finally:
         sys.path[:] = found
-    prepare(given)
+    prepare(given, modules)
+    forget_importers(known)
 
 
 _begin()
