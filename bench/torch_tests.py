@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("files", nargs="*", help="below the folder; without any, all test_*.py")
     parser.add_argument("--select", default="", help="pytest's -k")
-    parser.add_argument("--timeout", type=float, default=600)
+    parser.add_argument("--timeout", type=float, default=7200)
     parser.add_argument("--ways", nargs="+", choices=["adaptive", "full"])
     parser.add_argument("--keep", help="a folder for what pytest writes")
     options = parser.parse_args(arguments)
