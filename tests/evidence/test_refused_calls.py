@@ -17,6 +17,13 @@ from torchwhy.model import Change  # noqa: E402
 from torchwhy.record.recorder import Recorder  # noqa: E402
 from torchwhy.replay.child import can_fork  # noqa: E402
 
+
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a loaded machine takes is not what these tests ask."""
+    monkeypatch.setattr("torchwhy.evidence.trying._DEADLINE", 60.0)
+
+
 forks = pytest.mark.skipif(not can_fork(), reason="no child can be forked here")
 
 
