@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "launch": {"processes", "program", "record", "session"},
     "child": {"", "arrival", "processes", "program", "record", "session"},
     "session": {
+        "launch",
         "",
         "model",
         "program",
@@ -56,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "output": {"render"},
     "fix": {"model", "output", "session", "render", "repair"},
     "cli": {
+        "limited",
         "",
         "model",
         "output",
